@@ -1,0 +1,1 @@
+"""The engine: a bundle folder in, a result folder out. Knows nothing of the daemon."""

@@ -1,0 +1,5 @@
+"""Stage 3: the cameras, the depth coding and the orientation, found from the images."""
+
+from engine.calibrate.result import Calibration, DepthCoding, ViewAxes
+
+__all__ = ["Calibration", "DepthCoding", "ViewAxes"]

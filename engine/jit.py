@@ -1,0 +1,60 @@
+"""Compiled kernels and the one thread pool they run on.
+
+Kernels release the GIL and run on threads, one band of rows or one view each. numba's own `parallel=True` is not
+used: it multiplies compile times, and its reductions depend on the thread count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def jit(function: Function) -> Function:
+    """Compile `function` for the CPU: cached on disk, without the GIL, NumPy's rules for division by zero."""
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def jit_inline(function: Function) -> Function:
+    """Compile a small helper that is inlined into the kernels that call it."""
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function)
+    return cast(Function, compiled)
+
+
+def thread_count() -> int:
+    """Threads to use: the CPUs this process may run on, or `MESHDROP_ENGINE__THREADS`."""
+    asked = os.environ.get("MESHDROP_ENGINE__THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="engine")
+
+
+def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value]:
+    """`[function(item) for item in items]`, on threads; the order is the items'. Must not be nested."""
+    threads = thread_count()
+    work = list(items)
+    if threads == 1 or len(work) < 2:
+        return [function(item) for item in work]
+    return list(_pool(threads).map(function, work))
+
+
+def row_bands(rows: int, bands: int | None = None) -> list[tuple[int, int]]:
+    """Split `rows` into half-open ranges of about equal length, one or more for each thread."""
+    count = max(1, min(rows, bands or thread_count()))
+    edges = [rows * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
