@@ -113,4 +113,4 @@ class Camera:
         """Pixels [N, 2] with planar depth [N] to world points [N, 3]."""
         rays = np.concatenate([uv_px, np.ones((len(uv_px), 1))], 1) @ np.linalg.inv(self.K).T
         points = rays * np.asarray(depth)[:, None]
-        return points @ self.world_from_camera[:3, :3].T + self.position
+        return np.asarray(points @ self.world_from_camera[:3, :3].T + self.position)
