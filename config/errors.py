@@ -9,6 +9,7 @@ MeshdropError                 code, kind, exit status, suggestion
 │   ├── JobExpired            JOB_EXPIRED
 │   └── CalibrationFailed     CALIBRATION_FAILED
 ├── UsageError
+│   ├── OutputExists          OUTPUT_EXISTS
 │   ├── JobNotFound           JOB_NOT_FOUND
 │   └── JobNotReady           JOB_NOT_READY
 ├── EngineError               the engine could not do it
@@ -69,7 +70,7 @@ class MeshdropError(Exception):
         }
 
 
-class Cancelled(Exception):  # noqa: N818 - it is an outcome, not an error
+class Cancelled(Exception):
     """The job was cancelled on request."""
 
     exit_status: ClassVar[int] = 130
@@ -133,6 +134,13 @@ class UsageError(MeshdropError):
     kind = "usage"
     exit_status = 2
     default_suggestion = "See `meshdrop --help`."
+
+
+class OutputExists(UsageError):
+    """A result would overwrite something."""
+
+    code = "OUTPUT_EXISTS"
+    default_suggestion = "Name a folder that does not exist yet."
 
 
 class JobNotFound(UsageError):
