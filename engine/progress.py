@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from config.errors import Cancelled
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,54 @@ OnProgress = Callable[[Progress], None]
 ShouldCancel = Callable[[], bool]
 Checkpoint = Callable[[float], None]
 """What a stage calls with its own fraction done (0..1); raises Cancelled when the job should stop."""
+
+_ETA_FROM = 0.05  # below this share of the work, the time so far says too little
+
+
+class Tracker:
+    """Turns each stage's own fraction into the job's, and measures the stages.
+
+    shares: stage name -> its expected share of the whole time, in the order that the stages run; any unit.
+    """
+
+    def __init__(
+        self,
+        shares: dict[str, float],
+        on_progress: OnProgress,
+        should_cancel: ShouldCancel,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_progress = on_progress
+        self._should_cancel = should_cancel
+        self._clock = clock
+        total = sum(shares.values())
+        self._spans: dict[str, tuple[float, float]] = {}
+        start = 0.0
+        for name, share in shares.items():
+            self._spans[name] = (start, share / total)
+            start += share / total
+        self._started_s = clock()
+        self._fraction = 0.0
+        self.timings_s: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Checkpoint]:
+        """Run one stage: yields its checkpoint, reports its begin and end, adds its time to `timings_s`."""
+        begin_s = self._clock()
+        start, share = self._spans[name]
+
+        def checkpoint(fraction: float) -> None:
+            if self._should_cancel():
+                raise Cancelled
+            self._report(name, start + share * min(max(fraction, 0.0), 1.0))
+
+        checkpoint(0.0)
+        yield checkpoint
+        checkpoint(1.0)
+        self.timings_s[name] = self.timings_s.get(name, 0.0) + self._clock() - begin_s
+
+    def _report(self, name: str, fraction: float) -> None:
+        self._fraction = max(self._fraction, fraction)  # a bar that runs backwards is believed by nobody
+        elapsed_s = self._clock() - self._started_s
+        eta_s = elapsed_s * (1 / self._fraction - 1) if self._fraction >= _ETA_FROM else None
+        self._on_progress(Progress(name, self._fraction, eta_s))

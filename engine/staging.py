@@ -13,7 +13,16 @@ from pathlib import Path
 from config.errors import DiskFull, MeshdropError, OutputExists, ShareUnavailable
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO}
+_NO_ACCESS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ESTALE,
+    errno.EIO,
+}
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
 
 

@@ -1,0 +1,46 @@
+import pytest
+
+from config.errors import Cancelled
+from engine.progress import Progress, Tracker
+
+
+def tracker(seen: list[Progress], cancel: list[bool], now: list[float]) -> Tracker:
+    return Tracker({"a": 1.0, "b": 3.0}, seen.append, lambda: cancel[0], lambda: now[0])
+
+
+def test_fractions_follow_the_shares_and_never_fall() -> None:
+    seen: list[Progress] = []
+    now = [100.0]
+    t = tracker(seen, [False], now)
+    with t.stage("a") as checkpoint:
+        checkpoint(0.5)
+        checkpoint(0.2)
+        now[0] += 2.0
+    with t.stage("b") as checkpoint:
+        checkpoint(0.5)
+        now[0] += 6.0
+    assert [p.fraction for p in seen] == pytest.approx([0, 0.125, 0.125, 0.25, 0.25, 0.625, 1.0])
+    assert [p.stage for p in seen] == ["a"] * 4 + ["b"] * 3
+    assert t.timings_s == pytest.approx({"a": 2.0, "b": 6.0})
+
+
+def test_eta_is_unknown_at_first_and_extrapolates_then() -> None:
+    seen: list[Progress] = []
+    now = [0.0]
+    t = tracker(seen, [False], now)
+    with t.stage("a"):
+        now[0] = 2.0
+    assert seen[0].eta_s is None
+    assert seen[-1].eta_s == pytest.approx(6.0)
+
+
+def test_cancel_is_felt_at_the_next_checkpoint() -> None:
+    cancel = [False]
+    seen: list[Progress] = []
+    t = tracker(seen, cancel, [0.0])
+    with pytest.raises(Cancelled), t.stage("a") as checkpoint:
+        checkpoint(0.1)
+        cancel[0] = True
+        checkpoint(0.2)
+    assert len(seen) == 2
+    assert "a" not in t.timings_s

@@ -1,0 +1,98 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from config.errors import DiskFull, OutputExists, ShareUnavailable
+from engine.staging import staged_folder, storage_error
+
+
+def test_success_appears_by_one_rename(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "deep" / "Ergebnis für Müller"
+    with staged_folder(out) as folder:
+        (folder / "a.txt").write_text("a")
+        assert not out.exists()
+    assert (out / "a.txt").read_text() == "a"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_failure_leaves_nothing_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "deep" / "out"
+    with pytest.raises(RuntimeError), staged_folder(out) as folder:
+        (folder / "half.png").write_bytes(b"half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "empty folder", "full folder", "dangling link"])
+def test_what_is_there_is_left_alone(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("mine")
+    elif kind == "dangling link":
+        out.symlink_to(tmp_path / "nowhere")
+    else:
+        out.mkdir()
+        if kind == "full folder":
+            (out / "mine").write_text("mine")
+    with pytest.raises(OutputExists, match="already something at"), staged_folder(out, replace=True):
+        pytest.fail("must not begin")
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_replace_takes_an_earlier_result_only_when_the_new_one_stands(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with staged_folder(out) as folder:
+        (folder / "quality.json").write_text("1")
+    with pytest.raises(RuntimeError), staged_folder(out, replace=True):
+        raise RuntimeError
+    assert (out / "quality.json").read_text() == "1"
+    with staged_folder(out, replace=True) as folder:
+        (folder / "quality.json").write_text("2")
+    assert (out / "quality.json").read_text() == "2"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_something_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(OutputExists), staged_folder(out):
+        out.mkdir()
+    assert list(tmp_path.iterdir()) == [out]
+    assert list(out.iterdir()) == []
+
+
+def test_a_parent_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ShareUnavailable, match="file"), staged_folder(tmp_path / "file" / "out"):
+        pytest.fail("must not begin")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_parent_is_a_storage_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(ShareUnavailable), staged_folder(tmp_path / "out"):
+            pytest.fail("must not begin")
+    finally:
+        tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EROFS, ShareUnavailable),
+        (errno.EACCES, ShareUnavailable),
+        (errno.ENAMETOOLONG, ShareUnavailable),
+    ],
+)
+def test_errno_maps_to_the_right_code(number: int, expected: type[Exception]) -> None:
+    error = storage_error(OSError(number, os.strerror(number), "/x/y.png"), Path("/x"))
+    assert isinstance(error, expected)
+    assert "/x/y.png" in str(error)
+
+
+def test_other_errors_are_not_storage() -> None:
+    assert storage_error(OSError(errno.ECHILD, "no child"), Path("/x")) is None
