@@ -2,15 +2,43 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SAMPLE ?= sneaker-like
+PYTEST := $(BIN)/python -m pytest
+
+# make bench: a folder of more bundles, and a command that scores a result (see docs/bench.md)
+BUNDLES ?=
+SCORER ?=
+SCORER_VIEWS ?=
 
 .PHONY: setup run test test-all lint bench clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+run: setup
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(BIN)/meshdrop sample "$$scratch" && \
+	$(BIN)/meshdrop reconstruct --replace "$$scratch/bundle" outbox/sample
+
+test: setup
+	$(PYTEST) -m "not slow" -n 2 --dist loadfile
+
+test-all: setup
+	$(PYTEST) -n 2 --dist loadfile
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m tests.bench $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \
+		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)")
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .ci/node_modules build ./*.egg-info

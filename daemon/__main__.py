@@ -1,0 +1,5 @@
+"""`python -m daemon` is `meshdrop`."""
+
+from daemon.cli import main
+
+main()

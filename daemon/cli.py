@@ -1,0 +1,177 @@
+"""The `meshdrop` command: what is typed in a terminal, and its exit status.
+
+The engine is imported by the commands that need it, so that `meshdrop --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version as package_version
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, get_args
+
+import structlog
+import typer
+
+from config.errors import Cancelled, MeshdropError, QualityThresholdFailed
+from config.job import Format, JobOptions, Model, Quality
+from daemon.terminal import ProgressPrinter, print_error, print_result
+
+app = typer.Typer(
+    help="Drop a folder of six views on a share, get a textured 3D model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"meshdrop {package_version('meshdrop')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _check_choice(allowed: Any) -> Any:
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in get_args(allowed):
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(get_args(allowed))}.")
+        return value
+
+    return check
+
+
+@app.command()
+def reconstruct(
+    bundle: Annotated[Path, typer.Argument(help="The folder that holds multi_views/ and depth_renders/.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make; it must not exist yet.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="nvdiffrec | reconviagen | both", callback=_check_choice(Model), show_default="job.toml's"),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(help="draft | standard | high", callback=_check_choice(Quality), show_default="job.toml's"),
+    ] = None,
+    formats: Annotated[
+        str | None, typer.Option(help="Comma-separated: obj, glb, ply, stl, usdz.", show_default="job.toml's")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of an earlier result at OUT.")] = False,
+) -> None:
+    """Turn a bundle folder into a textured mesh, previews and quality figures."""
+    from engine import reconstruct as run
+    from engine.bundle import load_job_options
+
+    with _exit_status(), _until_interrupted() as interrupted:
+        options = _override(load_job_options(bundle), model=model, quality=quality, formats=_split(formats))
+        with ProgressPrinter() as printer:
+            result = run(bundle, out, options, printer.update, lambda: bool(interrupted), replace=replace)
+        print_result(result.out, result.quality, result.files)
+        if result.status == "failure":
+            raise QualityThresholdFailed(f"The result is below the warning threshold: {result.quality['rule']}")
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make bundle/ and ground_truth/.")],
+    object_name: Annotated[str | None, typer.Option("--object", help="Which object; see --list.")] = None,
+    fov: Annotated[float, typer.Option(min=10, max=100, help="Field of view in degrees.")] = 40.0,
+    encoding: Annotated[str | None, typer.Option(help="How depth is coded; see --list.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Where left, right and top look from; see --list.")] = None,
+    size: Annotated[int, typer.Option(min=256, max=8192, help="Side of the RGB views in pixels.")] = 2048,
+) -> None:
+    """Make a bundle of a procedural object, with its ground truth, to try the program with."""
+    from engine.sample import ENCODINGS, LAYOUTS, OBJECT_NAMES, make_sample
+
+    chosen = _choose("--object", object_name, OBJECT_NAMES)
+    with _exit_status():
+        made = make_sample(
+            folder,
+            chosen,
+            fov_deg=fov,
+            encoding=_choose("--encoding", encoding, ENCODINGS),
+            layout=_choose("--layout", layout, LAYOUTS),
+            size_px=size,
+        )
+        typer.echo(f"{chosen}: {made}")
+
+
+def _choose(option: str, value: str | None, allowed: Any) -> str:
+    names = list(allowed)
+    if value is None:
+        return str(names[0])
+    if value not in names:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}.", param_hint=option)
+    return value
+
+
+def _split(formats: str | None) -> tuple[str, ...] | None:
+    if formats is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip().lower() for name in formats.split(",") if name.strip()))
+    unknown = [name for name in names if name not in get_args(Format)]
+    if unknown or not names:
+        raise typer.BadParameter(
+            f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(get_args(Format))}.", param_hint="--formats"
+        )
+    return names
+
+
+def _override(options: JobOptions, **given: Any) -> JobOptions:
+    changed = {key: value for key, value in given.items() if value is not None}
+    return JobOptions.model_validate({**options.model_dump(exclude_unset=True), **changed})
+
+
+@contextmanager
+def _exit_status() -> Iterator[None]:
+    """Print what went wrong, and leave with the status that stands for it."""
+    try:
+        yield
+    except Cancelled:
+        print_error("Cancelled; nothing was written.")
+        raise typer.Exit(Cancelled.exit_status) from None
+    except MeshdropError as error:
+        print_error(error.message, code=error.code, suggestion=error.suggestion)
+        raise typer.Exit(error.exit_status) from None
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list; a second one ends the process the usual way."""
+    seen: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if seen:
+            signal.default_int_handler(number, frame)
+        seen.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    except KeyboardInterrupt:
+        raise Cancelled from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
