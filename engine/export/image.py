@@ -1,0 +1,29 @@
+"""The texture as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMPRESS_LEVEL: Final = 3
+"""zlib level: see docs/results.md for what each costs in time and bytes."""
+
+
+def encode_png(image: NDArray[np.uint8], compress_level: int = COMPRESS_LEVEL) -> bytes:
+    """[H, W, 3] or [H, W] uint8 to the bytes of a PNG; the same image always gives the same bytes."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(out, "PNG", compress_level=compress_level)
+    return out.getvalue()
+
+
+def decode_png(data: bytes) -> NDArray[np.uint8]:
+    """The bytes of a PNG to [H, W, 3] uint8."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
