@@ -86,16 +86,27 @@ def reconstruct(
 
 @app.command()
 def sample(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make bundle/ and ground_truth/.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Where to make bundle/ and ground_truth/.", show_default=False)
+    ] = None,
     object_name: Annotated[str | None, typer.Option("--object", help="Which object; see --list.")] = None,
     fov: Annotated[float, typer.Option(min=10, max=100, help="Field of view in degrees.")] = 40.0,
     encoding: Annotated[str | None, typer.Option(help="How depth is coded; see --list.")] = None,
     layout: Annotated[str | None, typer.Option(help="Where left, right and top look from; see --list.")] = None,
     size: Annotated[int, typer.Option(min=256, max=8192, help="Side of the RGB views in pixels.")] = 2048,
+    list_names: Annotated[
+        bool, typer.Option("--list", help="Print the names that the options take, and exit.")
+    ] = False,
 ) -> None:
     """Make a bundle of a procedural object, with its ground truth, to try the program with."""
     from engine.sample import ENCODINGS, LAYOUTS, OBJECT_NAMES, make_sample
 
+    if list_names:
+        for option, names in (("--object", OBJECT_NAMES), ("--encoding", ENCODINGS), ("--layout", LAYOUTS)):
+            typer.echo(f"{option}: {', '.join(names)}")
+        return
+    if folder is None:
+        raise typer.BadParameter("Missing argument 'DIR'.")
     chosen = _choose("--object", object_name, OBJECT_NAMES)
     with _exit_status():
         made = make_sample(
