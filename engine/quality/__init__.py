@@ -1,0 +1,24 @@
+"""Stage 10: figures for a result, the verdict on it, and the files that say so."""
+
+from __future__ import annotations
+
+from engine.quality.documents import cameras_json, dump, quality_json, schema, verdict_on, versions
+from engine.quality.score import Evaluation, Figures, Thumbnails, ViewFigures, evaluate
+from engine.quality.verdict import MEANING, Verdict, judge
+
+__all__ = [
+    "MEANING",
+    "Evaluation",
+    "Figures",
+    "Thumbnails",
+    "Verdict",
+    "ViewFigures",
+    "cameras_json",
+    "dump",
+    "evaluate",
+    "judge",
+    "quality_json",
+    "schema",
+    "verdict_on",
+    "versions",
+]

@@ -1,0 +1,127 @@
+"""PSNR and SSIM of pictures that are equal over most of the frame.
+
+Where two pictures are equal pixel by pixel, the squared error is 0 and the SSIM is 1: both are computed where they
+differ and the rest is counted by its area. The figure is that of the full frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.jit import parallel_map, row_bands
+
+Float32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+PSNR_CAP_DB: Final = 100.0
+"""What equal pictures score: JSON has no infinity."""
+SSIM_RADIUS_PX: Final = 3
+"""skimage's default window is 7 x 7, uniform (Wang et al., "Image Quality Assessment", IEEE TIP 13(4), 2004)."""
+TILE_PX: Final = 96
+MARGIN_PX: Final = 2 * SSIM_RADIUS_PX
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a frame: rows y0..y1 and columns x0..x1, half-open."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """To index an array with."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def grown(self, margin: int, shape: tuple[int, ...]) -> Box:
+        """Grown by `margin` pixels on each side, within a frame of `shape`."""
+        return Box(
+            max(0, self.y0 - margin),
+            min(shape[0], self.y1 + margin),
+            max(0, self.x0 - margin),
+            min(shape[1], self.x1 + margin),
+        )
+
+
+def bounding_box(mask: Mask) -> Box | None:
+    """The smallest box that holds every True of `mask` [H, W]; None when there is none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def unit(values: NDArray[np.uint8]) -> Float32:
+    """0..255 to float32 0..1, exactly 1 for 255."""
+    return np.divide(values, 255, dtype=np.float32)
+
+
+def psnr_db(squared_error_sum: float, count: float) -> float:
+    """Peak signal-to-noise ratio for values in 0..1, at most PSNR_CAP_DB; 0 dB where nothing is compared.
+
+    squared_error_sum: sum over `count` pixels of the squared error averaged over the channels.
+    """
+    if count <= 0:
+        return 0.0
+    mean = squared_error_sum / count
+    return PSNR_CAP_DB if mean <= 0 else float(np.clip(-10 * math.log10(mean), 0.0, PSNR_CAP_DB))
+
+
+def squared_error(a: Float32, b: Float32) -> Float32:
+    """[H, W] squared error of [H, W, 3], averaged over the channels."""
+    d = a - b
+    return np.asarray(np.einsum("ijk,ijk->ij", d, d) / np.float32(3), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A pair of pictures whose SSIM map is there already."""
+
+    a: Float32
+    b: Float32
+    ssim: Float32
+
+
+def ssim_map(a: Float32, b: Float32, known: Known | None = None) -> Float32:
+    """SSIM at every pixel of [H, W, 3] in 0..1, averaged over the channels: scikit-image's, tile by tile.
+
+    Tiles without a difference are 1. known: another pair; tiles that are the same in both pairs take its value.
+    The result is that of the whole pictures: a tile is computed with the window's radius around it.
+    """
+    from skimage import metrics
+
+    similarity: Callable[..., Any] = metrics.structural_similarity
+    height, width = a.shape[:2]
+    out = np.ones((height, width), np.float32)
+
+    def tile(box: Box) -> None:
+        wide = box.grown(SSIM_RADIUS_PX, (height, width))
+        pa, pb = a[wide.slices], b[wide.slices]
+        if np.array_equal(pa, pb):
+            return
+        if known and np.array_equal(pa, known.a[wide.slices]) and np.array_equal(pb, known.b[wide.slices]):
+            out[box.slices] = known.ssim[box.slices]
+            return
+        _, full = similarity(pa, pb, data_range=1.0, channel_axis=-1, full=True)
+        inner = Box(box.y0 - wide.y0, box.y1 - wide.y0, box.x0 - wide.x0, box.x1 - wide.x0)
+        out[box.slices] = full[inner.slices].mean(-1)
+
+    rows = row_bands(height, -(-height // TILE_PX))
+    columns = row_bands(width, -(-width // TILE_PX))
+    parallel_map(tile, [Box(*r, *c) for r, c in product(rows, columns)])
+    return out
+
+
+def intersection_over_union(a: Mask, b: Mask) -> float:
+    """IoU of two masks; 1 when both are empty."""
+    union = int(np.count_nonzero(a | b))
+    return int(np.count_nonzero(a & b)) / union if union else 1.0

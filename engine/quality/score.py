@@ -1,0 +1,240 @@
+"""Scores a result against the pictures it was made from.
+
+The reference is the delivered RGB view, at its own size, never registered or warped. The render is of the exported
+mesh, unlit, through the calibrated camera with the view's registration applied. M_in is the input's foreground, M_out
+the render's coverage, both cut at one half.
+
+headline    the render over the clean plate against the delivered view, full frame
+on_white    the input's foreground over white against the render over white, full frame
+foreground  on_white's error over M_in ∪ M_out
+inside      the same over M_in ∩ M_out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.bundle_layout import VIEW_NAMES, ViewName
+from engine.bundle import Bundle
+from engine.calibrate.result import Calibration
+from engine.camera import Registration
+from engine.mesh import TexturedMesh
+from engine.progress import Checkpoint
+from engine.quality.clean_plate import grow, paint_out
+from engine.quality.facts import MeshFacts, mesh_facts
+from engine.quality.metrics import (
+    MARGIN_PX,
+    Box,
+    Float32,
+    Known,
+    Mask,
+    bounding_box,
+    intersection_over_union,
+    psnr_db,
+    squared_error,
+    ssim_map,
+    unit,
+)
+from engine.render import Render, render_depth, render_textured
+from engine.segment import Segmentation
+
+SUPERSAMPLE: Final = 2
+THUMBNAIL_PX: Final = 512
+FULL_COVER: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Figures:
+    """psnr in dB, at most 100. ssim: 1 = equal."""
+
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class PictureFigures:
+    """A render against a picture, in the four domains of this module."""
+
+    headline: Figures
+    on_white: Figures
+    foreground: Figures
+    inside: Figures
+    rgb_iou: float
+
+
+@dataclass(frozen=True)
+class ViewFigures:
+    """One view's figures.
+
+    rgb_iou, depth_iou: the render's silhouette against the RGB's and the depth render's foreground. depth_error:
+    median |rendered - delivered depth| where both are, over the bounding box's diagonal; 1 where they nowhere meet.
+    """
+
+    psnr: float
+    ssim: float
+    on_white: Figures
+    foreground: Figures
+    inside: Figures
+    rgb_iou: float
+    depth_iou: float
+    depth_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnails:
+    """A view for people: the delivered picture, the render over the clean plate, both [S, S, 3] uint8, and their mean
+    absolute difference [S, S] uint8, with S = min(512, the view's size).
+    """
+
+    delivered: NDArray[np.uint8]
+    render: NDArray[np.uint8]
+    difference: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All figures of a result. The means are those of the six per-view figures."""
+
+    views: dict[ViewName, ViewFigures]
+    mesh: MeshFacts
+    thumbnails: dict[ViewName, Thumbnails]
+
+    def mean(self, figure: Callable[[ViewFigures], float]) -> float:
+        """The mean over the views of one of their figures."""
+        return float(np.mean([figure(self.views[name]) for name in sorted(self.views)]))
+
+    @property
+    def headline(self) -> Figures:
+        """Mean full-frame figures over the clean plate."""
+        return Figures(self.mean(lambda v: v.psnr), self.mean(lambda v: v.ssim))
+
+    def domain(self, name: str) -> Figures:
+        """Mean figures of `on_white`, `foreground` or `inside`."""
+        return Figures(self.mean(lambda v: getattr(v, name).psnr), self.mean(lambda v: getattr(v, name).ssim))
+
+
+def evaluate(
+    textured: TexturedMesh,
+    bundle: Bundle,
+    segmentation: Segmentation,
+    calibration: Calibration,
+    registrations: Mapping[ViewName, Registration],
+    depth: Mapping[ViewName, NDArray[np.float32]],
+    checkpoint: Checkpoint = lambda fraction: None,
+) -> Evaluation:
+    """Score `textured`, the mesh as read back from mesh.glb.
+
+    depth: [h, w] planar z for each view in world units, 0 = background, at the depth renders' size.
+    """
+    facts = mesh_facts(textured.mesh)
+    views: dict[ViewName, ViewFigures] = {}
+    thumbnails: dict[ViewName, Thumbnails] = {}
+    for index, name in enumerate(VIEW_NAMES):
+        checkpoint(index / len(VIEW_NAMES))
+        camera = calibration.cameras[name].scaled_to(bundle.rgb_size_px).registered(registrations[name])
+        picture = render_textured(textured, camera, SUPERSAMPLE)
+        checkpoint((index + 0.4) / len(VIEW_NAMES))
+        figures, thumbnails[name] = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
+        checkpoint((index + 0.9) / len(VIEW_NAMES))
+        drawn = render_depth(textured.mesh, calibration.cameras[name])
+        views[name] = ViewFigures(
+            figures.headline.psnr,
+            figures.headline.ssim,
+            figures.on_white,
+            figures.foreground,
+            figures.inside,
+            figures.rgb_iou,
+            intersection_over_union(drawn > 0, segmentation.depth_mask[name]),
+            depth_error(drawn, depth[name], facts.diagonal),
+        )
+    checkpoint(1.0)
+    return Evaluation(views, facts, thumbnails)
+
+
+def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diagonal: float) -> float:
+    """Median |difference| of two depth maps [h, w] (0 = none) where both are, over `diagonal`; 1 if nowhere."""
+    both = (drawn > 0) & (delivered > 0)
+    if not both.any() or diagonal <= 0:
+        return 1.0
+    return float(np.median(np.abs(drawn[both] - delivered[both]))) / diagonal
+
+
+def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> tuple[PictureFigures, Thumbnails]:
+    """One render against one delivered view.
+
+    rgb: [H, W, 3] uint8. alpha: [H, W] uint8, the object's coverage of it.
+    """
+    size = rgb.shape[0]
+    m_in, m_out = alpha > 127, picture.coverage > FULL_COVER
+    union, both = m_in | m_out, m_in & m_out
+    near = grow(union, max(2, size // 128))
+    touched = bounding_box(near | (alpha > 0) | (picture.coverage > 0))
+    area = float(near.size)
+    if touched is None:  # nothing was delivered and nothing was drawn
+        same, none = Figures(psnr_db(0, area), 1.0), Figures(0.0, 0.0)
+        return PictureFigures(same, same, none, none, 1.0), _thumbnails(rgb, rgb)
+    box = touched.grown(MARGIN_PX, near.shape)
+    delivered, composite, input_white, render_white = _pictures(picture, rgb, alpha, near, box)
+    error_white = squared_error(render_white, input_white)
+    ssim_white = ssim_map(render_white, input_white)
+    ssim_headline = ssim_map(composite, delivered, Known(render_white, input_white, ssim_white))
+
+    def framed(error: Float32, ssim: Float32) -> Figures:
+        rest = area - ssim.size  # equal there
+        return Figures(
+            psnr_db(float(error.sum(dtype=np.float64)), area), (float(ssim.sum(dtype=np.float64)) + rest) / area
+        )
+
+    def within(mask: Mask) -> Figures:
+        part = mask[box.slices]
+        count = int(np.count_nonzero(part))
+        if count == 0:
+            return Figures(0.0, 0.0)
+        return Figures(
+            psnr_db(float(error_white[part].sum(dtype=np.float64)), count),
+            float(ssim_white[part].mean(dtype=np.float64)),
+        )
+
+    figures = PictureFigures(
+        framed(squared_error(composite, delivered), ssim_headline),
+        framed(error_white, ssim_white),
+        within(union),
+        within(both),
+        intersection_over_union(m_in, m_out),
+    )
+    drawn = rgb.copy()
+    drawn[box.slices] = np.rint(np.clip(composite, 0, 1) * 255).astype(np.uint8)
+    return figures, _thumbnails(rgb, drawn)
+
+
+def _pictures(
+    picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], near: Mask, box: Box
+) -> tuple[Float32, Float32, Float32, Float32]:
+    """The four pictures within `box`, [h, w, 3] float32: delivered, the render over the clean plate, the input's
+    foreground over white, the render over white.
+    """
+    delivered = unit(rgb[box.slices])
+    opacity = unit(alpha[box.slices])[..., None]
+    drawn, rest = picture.rgb[box.slices], 1 - picture.coverage[box.slices][..., None]
+    plate = paint_out(rgb, near, box)
+    composite: Float32 = np.where(near[box.slices][..., None], drawn + rest * plate, delivered)
+    input_white: Float32 = delivered * opacity + (1 - opacity)
+    render_white: Float32 = drawn + rest
+    return delivered, composite, input_white, render_white
+
+
+def _thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> Thumbnails:
+    from PIL import Image
+
+    side = min(THUMBNAIL_PX, delivered.shape[0])
+
+    def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
+
+    difference = np.maximum(delivered, drawn) - np.minimum(delivered, drawn)
+    return Thumbnails(small(delivered), small(drawn), np.rint(small(difference).mean(-1)).astype(np.uint8))
