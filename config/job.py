@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from config.bundle_layout import ViewName
+from config.errors import ValidationFailed
+from config.tables import Table, explain, read_toml
 
 Model = Literal["nvdiffrec", "reconviagen", "both"]
 Quality = Literal["draft", "standard", "high"]
 Format = Literal["obj", "glb", "ply", "stl", "usdz"]
 Row = Annotated[list[float], Field(min_length=4, max_length=4)]
 
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_RIGID_TOLERANCE = 1e-3
 
 
-class Thresholds(_Table):
+class Thresholds(Table):
     """The verdict's limits: PSNR in dB, SSIM without unit."""
 
     normal_psnr: float = 25.0
@@ -26,14 +28,36 @@ class Thresholds(_Table):
     warning_psnr: float = 20.0
     warning_ssim: float = 0.75
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if self.warning_psnr > self.normal_psnr or self.warning_ssim > self.normal_ssim:
+            raise ValueError("the warning's thresholds are above the normal ones")
+        return self
 
-class GivenView(_Table):
+
+class GivenView(Table):
     """One view's known pose."""
 
     world_from_camera: Annotated[list[Row], Field(min_length=4, max_length=4)]
 
+    @model_validator(mode="after")
+    def _rigid(self) -> GivenView:
+        M = self.world_from_camera
+        if any(abs(value - expected) > 1e-6 for value, expected in zip(M[3], (0, 0, 0, 1), strict=True)):
+            raise ValueError("world_from_camera's last row must be [0, 0, 0, 1] (the matrix is given by rows)")
+        columns = [[M[row][column] for row in range(3)] for column in range(3)]
+        for i in range(3):
+            for j in range(i + 1):
+                dot = sum(a * b for a, b in zip(columns[i], columns[j], strict=True))
+                if abs(dot - (i == j)) > _RIGID_TOLERANCE:
+                    raise ValueError("world_from_camera's upper left 3x3 is no rotation: its columns must be unit axes")
+        (a, b, c), (d, e, f), (g, h, i_) = columns
+        if a * (e * i_ - f * h) - b * (d * i_ - f * g) + c * (d * h - e * g) < 0:
+            raise ValueError("world_from_camera mirrors: its determinant is -1; a camera's is +1")
+        return self
 
-class GivenCameras(_Table):
+
+class GivenCameras(Table):
     """What is known of the cameras; the rest is estimated."""
 
     fov_deg: Annotated[float, Field(gt=1, lt=170)] | None = None
@@ -42,14 +66,20 @@ class GivenCameras(_Table):
     views: dict[ViewName, GivenView] = Field(default_factory=dict)
 
 
-class GivenRange(_Table):
+class GivenRange(Table):
     """Depth at the lowest and the highest code."""
 
     near: Annotated[float, Field(ge=0)] | None = None
     far: Annotated[float, Field(gt=0)] | None = None
 
+    @model_validator(mode="after")
+    def _not_empty(self) -> GivenRange:
+        if self.near is not None and self.far is not None and math.isclose(self.near, self.far):
+            raise ValueError("near and far are equal")
+        return self
 
-class GivenDepth(_Table):
+
+class GivenDepth(Table):
     """What is known of the depth coding; the rest is estimated."""
 
     kind: Literal["linear", "disparity"] | None = None
@@ -58,14 +88,19 @@ class GivenDepth(_Table):
     far: Annotated[float, Field(gt=0)] | None = None
     per_view: dict[ViewName, GivenRange] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _not_empty(self) -> GivenDepth:
+        GivenRange(near=self.near, far=self.far)
+        return self
 
-class JobOptions(_Table):
+
+class JobOptions(Table):
     """A job's options, as in job.toml; what is absent has the default."""
 
     model: Model = "nvdiffrec"
     quality: Quality = "standard"
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    formats: tuple[Format, ...] = ("obj", "glb", "ply")
+    formats: Annotated[tuple[Format, ...], Field(strict=False)] = ("obj", "glb", "ply")
     texture_size_px: Annotated[int, Field(ge=256, le=8192)] | None = None
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] | None = None
     materials: Literal["baked", "separated"] = "baked"
@@ -81,3 +116,28 @@ class JobOptions(_Table):
         if len(set(self.formats)) != len(self.formats):
             raise ValueError("formats names one twice")
         return self
+
+
+def parse_job_options(table: dict[str, Any], source: str = "job.toml") -> JobOptions:
+    """Check a job's options, as read from TOML.
+
+    source: the name to give in errors. Raises ValidationFailed with everything that is wrong.
+    """
+    try:
+        return JobOptions.model_validate(table)
+    except ValidationError as error:
+        problems = explain(error, JobOptions)
+        raise ValidationFailed(
+            f"{source}: {'; '.join(problems)}.",
+            suggestion=f"Correct {source}; docs/job-toml.md lists every key and what it may be.",
+            file=source,
+            problems=problems,
+        ) from error
+
+
+def read_job_options(path: Path) -> JobOptions:
+    """Read a job.toml.
+
+    Raises ValidationFailed for what is not TOML, unknown keys and values; ShareUnavailable where it can't be read.
+    """
+    return parse_job_options(read_toml(path), path.name)

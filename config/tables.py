@@ -1,0 +1,154 @@
+"""What job.toml and the settings have in common: strict tables, and errors that say what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from config.errors import ShareUnavailable, ValidationFailed
+
+_LARGEST_FILE = 1 << 20
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are refused, numbers are finite, values are not converted from other types."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; a byte-order mark is fine.
+
+    Raises ValidationFailed for what is not UTF-8 or not TOML, naming the line; ShareUnavailable where the file can't
+    be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ShareUnavailable(f"{path.name}: can't be read: {error.strerror}.", file=path.name) from error
+    if len(data) > _LARGEST_FILE:
+        raise ValidationFailed(f"{path.name}: is over 1 MB: not a file of settings.", file=path.name)
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValidationFailed(
+            f"{path.name}: is not UTF-8 text (line {line}).", suggestion="Save it as UTF-8.", file=path.name, line=line
+        ) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValidationFailed(
+            f"{path.name}: is not valid TOML: {error}.",
+            suggestion='Write `key = value`, with text in quotes: quality = "high".',
+            file=path.name,
+        ) from error
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the known words nearest to `word`, or lists them."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), words, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(words)}"
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One sentence for each thing that is wrong: the key as written in TOML, what it is, what is allowed."""
+    return list(dict.fromkeys(_explain_one(dict(item), model) for item in error.errors(include_url=False)))
+
+
+def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> str:
+    loc = tuple(item["loc"])
+    key, value = _dotted(loc), item.get("input")
+    kind, context = item["type"], item.get("ctx", {})
+    table = _model_at(model, loc[:-1])
+    if kind == "extra_forbidden":
+        known = table.model_fields if table else ()
+        return f"unknown key {key}: {did_you_mean(str(loc[-1]), known)}"
+    if kind == "literal_error":
+        allowed = str(context["expected"]).replace("'", '"').replace(" or ", ", ")
+        literal = loc[-1] == "[key]"
+        what = f"unknown key {_dotted(loc[:-1])}" if literal else f"{key} = {_toml(value)} is not allowed"
+        near = difflib.get_close_matches(str(value), [word.strip('"') for word in allowed.split(", ")], n=1)
+        return f"{what}: one of {allowed}" + (f" (did you mean {near[0]}?)" if near else "")
+    if kind == "value_error":
+        reason = str(context["error"])
+        return f"{key}: {reason}" if key else reason
+    if kind == "missing":
+        return f"{key} is missing"
+    message = str(item["msg"])
+    message = message[0].lower() + message[1:]
+    return f"{key} = {_toml(value)} is not allowed: {message.replace('input should be', 'it should be')}"
+
+
+def _dotted(loc: tuple[Any, ...]) -> str:
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part != "[key]":
+            text += f".{part}" if text else str(part)
+    return text
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The table that a location lies in, through optional, list and dict fields."""
+    here: Any = model
+    for part in loc:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(part))
+            if field is None:
+                return None
+            here = _strip(field.annotation)
+        else:
+            arguments = get_args(here)
+            if not arguments:
+                return None
+            here = _strip(arguments[-1] if get_origin(here) is dict else arguments[0])
+    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+
+
+def _strip(annotation: Any) -> Any:
+    """Without Optional and Annotated."""
+    while True:
+        if get_origin(annotation) in (Union, types.UnionType):
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        elif hasattr(annotation, "__metadata__"):
+            annotation = get_args(annotation)[0]
+        else:
+            return annotation
+
+
+def schema_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every key of a table and of the tables in it, dotted, with its default; `[]` and `<name>` stand for members."""
+    keys: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        inner = _strip(field.annotation)
+        dotted = f"{prefix}{name}"
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys |= schema_of(inner, f"{dotted}.")
+        elif get_origin(inner) is dict and isinstance(get_args(inner)[1], type):
+            keys |= schema_of(get_args(inner)[1], f"{dotted}.<{_member(get_args(inner)[0])}>.")
+        else:
+            keys[dotted] = field.get_default(call_default_factory=True)
+    return keys
+
+
+def _member(key: Any) -> str:
+    return "view" if get_origin(key) is Literal and "front" in get_args(key) else "name"
