@@ -1,0 +1,190 @@
+"""The one place that orders the stages, reports progress and checks for cancel."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from config.errors import (
+    Cancelled,
+    IncompleteResults,
+    MeshdropError,
+    ModelFailed,
+    ModelOutOfMemory,
+    QualityThresholdFailed,
+)
+from config.job import JobOptions, Quality
+from engine.bundle import Bundle, load_bundle
+from engine.calibrate import calibrate
+from engine.export import export_result, load_glb
+from engine.fuse import fuse
+from engine.models import require_model
+from engine.preview import write_contact_sheet, write_previews
+from engine.progress import OnProgress, ShouldCancel, Tracker
+from engine.quality import MEANING, cameras_json, dump, evaluate, quality_json, versions
+from engine.register import register
+from engine.segment import segment
+from engine.staging import staged_folder, storage_error
+from engine.surface import extract_surface
+from engine.texture import texture
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a quality means: voxels along the longest side, texture's side in pixels, faces."""
+
+    grid: int
+    texture_size_px: int
+    target_faces: int
+
+
+PRESETS: dict[Quality, Preset] = {
+    "draft": Preset(128, 1024, 20_000),
+    "standard": Preset(256, 2048, 50_000),
+    "high": Preset(384, 4096, 150_000),
+}
+
+# Measured shares of a standard job's time, for the progress bar alone.
+_SHARES = {
+    "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "register": 1.0, "fuse": 2.5, "surface": 2.0,
+    "texture": 5.0, "export": 1.2, "preview": 1.5, "quality": 3.5,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job made.
+
+    out: the result folder. status: the verdict. quality: quality.json's content. files: names within `out`.
+    """
+
+    out: Path
+    status: str
+    quality: dict[str, Any]
+    files: tuple[str, ...]
+
+
+def reconstruct(
+    bundle: Path,
+    out: Path,
+    options: JobOptions | None = None,
+    on_progress: OnProgress = lambda progress: None,
+    should_cancel: ShouldCancel = lambda: False,
+    *,
+    replace: bool = False,
+) -> Result:
+    """Turn a bundle folder into a result folder.
+
+    Args:
+        bundle: the folder that holds multi_views/ and depth_renders/; it is only read.
+        out: where the result appears, whole, by one rename; must not exist, unless `replace` and it is a result.
+        options: the job's options; None reads them from the bundle's job.toml.
+        on_progress: called several times a second from this thread.
+        should_cancel: asked as often; once it says True, `Cancelled` is raised and nothing is left.
+        replace: take the place of an earlier result at `out`.
+
+    Returns:
+        The result. A verdict of "failure" is a result too: `out` is complete, with an error.json.
+
+    Raises:
+        Cancelled: as asked.
+        MeshdropError: see config/errors.py for the tree; `out` is untouched.
+
+    """
+    try:
+        with staged_folder(out, replace=replace) as folder:
+            status, quality, files = _run(bundle, folder, options, on_progress, should_cancel)
+    except MemoryError as error:
+        raise ModelOutOfMemory("The engine ran out of memory.") from error
+    except OSError as error:
+        raise storage_error(error, out) or _failed(error) from error
+    except (MeshdropError, Cancelled):
+        raise
+    except Exception as error:  # whatever breaks below is one thing to a caller: the engine failed, nothing was written
+        raise _failed(error) from error
+    return Result(out, status, quality, files)
+
+
+def _failed(error: Exception) -> MeshdropError:
+    log.error("engine.failed", exc_info=error)
+    return ModelFailed(f"The engine failed: {type(error).__name__}: {error}", error=type(error).__name__)
+
+
+def _run(
+    path: Path, folder: Path, options: JobOptions | None, on_progress: OnProgress, should_cancel: ShouldCancel
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    tracker = Tracker(_SHARES, on_progress, should_cancel)
+    with tracker.stage("bundle"):
+        bundle = load_bundle(path, options)
+    asked = bundle.options
+    require_model(asked.model)
+    preset = PRESETS[asked.quality]
+    with tracker.stage("segment"):
+        segmentation = segment(bundle)
+    with tracker.stage("calibrate") as checkpoint:
+        calibration = calibrate(bundle, segmentation, checkpoint)
+    with tracker.stage("register"):
+        registrations = register(bundle, segmentation, calibration)
+    with tracker.stage("fuse") as checkpoint:
+        fusion = fuse(bundle, segmentation, calibration, preset.grid, checkpoint)
+    depth = fusion.depth
+    with tracker.stage("surface") as checkpoint:
+        mesh = extract_surface(fusion, asked.target_faces or preset.target_faces, checkpoint)
+    del fusion  # the volume is the largest thing in memory
+    with tracker.stage("texture") as checkpoint:
+        size_px = asked.texture_size_px or preset.texture_size_px
+        texturing = texture(mesh, bundle, segmentation, calibration, registrations, depth, size_px, checkpoint)
+    with tracker.stage("export"):
+        files = export_result(texturing.textured, folder, asked.formats)
+        delivered = load_glb(folder / "mesh.glb")
+    with tracker.stage("preview") as checkpoint:
+        files += write_previews(delivered, folder, checkpoint)
+    with tracker.stage("quality") as checkpoint:
+        evaluation = evaluate(delivered, bundle, segmentation, calibration, registrations, depth, checkpoint)
+        files += write_contact_sheet(evaluation, folder)
+    quality = quality_json(evaluation, bundle, calibration, texturing.coverage, asked.model, tracker.timings_s)
+    documents = {"cameras.json": cameras_json(calibration, bundle, registrations), "quality.json": quality}
+    if quality["status"] == "failure":
+        documents["error.json"] = _below_threshold(quality).as_json()
+    for name, document in documents.items():
+        (folder / name).write_text(dump(document), encoding="utf-8")
+    files += documents
+    job = _job_json(path, bundle, asked, folder, files)
+    (folder / "job.json").write_text(dump(job), encoding="utf-8")
+    return quality["status"], quality, (*files, "job.json")
+
+
+def _below_threshold(quality: dict[str, Any]) -> QualityThresholdFailed:
+    figures = {key: quality[key] for key in ("psnr", "ssim", "psnr_expected", "ssim_expected", "rule")}
+    message = (
+        f"{MEANING[quality['rule']]}: PSNR {quality['psnr']:.1f} dB, SSIM {quality['ssim']:.3f}; "
+        f"at least {quality['psnr_expected']:.1f} dB and {quality['ssim_expected']:.3f} are wanted."
+    )
+    return QualityThresholdFailed(message, **figures)
+
+
+def _job_json(path: Path, bundle: Bundle, options: JobOptions, folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """What was asked for, and what was made of it: each file's size and digest."""
+    files = {}
+    for name in sorted(names):
+        try:
+            data = (folder / name).read_bytes()
+        except FileNotFoundError:
+            raise IncompleteResults(f"The result lacks {name}.", file=name) from None
+        files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {
+        "schema_version": 1,
+        "name": path.resolve().name,
+        "options": options.model_dump(mode="json"),
+        "notes": list(bundle.notes),
+        "files": files,
+        "inputs": dict(sorted(bundle.sha256.items())),
+        "versions": versions(),
+    }
