@@ -33,14 +33,24 @@ def _even(box: Box) -> Box:
 
 def _doubled(small: Float32) -> Float32:
     """[h, w, 3] to [2h, 2w, 3]: bilinear between pixel centres, constant beyond the outermost."""
-    for axis in (0, 1):
-        near = np.moveaxis(small, axis, 0)
-        padded = np.concatenate([near[:1], near, near[-1:]])
-        out = np.empty((2 * len(near), *near.shape[1:]), np.float32)
-        out[0::2] = np.float32(0.75) * near + np.float32(0.25) * padded[:-2]
-        out[1::2] = np.float32(0.75) * near + np.float32(0.25) * padded[2:]
-        small = np.moveaxis(out, 0, axis)
-    return small
+    height, width = small.shape[:2]
+    rows = np.empty((2 * height, width, 3), np.float32)
+    _blend(small, rows[0::2], rows[1::2])
+    out = np.empty((2 * height, 2 * width, 3), np.float32)
+    across, into = rows.transpose(1, 0, 2), out.transpose(1, 0, 2)
+    _blend(across, into[0::2], into[1::2])
+    return out
+
+
+def _blend(near: Float32, before: Float32, after: Float32) -> None:
+    """Three parts of each sample with one of the sample before, and of the one after, along the first axis."""
+    quarter = near * np.float32(0.25)
+    np.multiply(near, np.float32(0.75), out=before)
+    after[...] = before
+    before[1:] += quarter[:-1]
+    before[0] += quarter[0]
+    after[:-1] += quarter[1:]
+    after[-1] += quarter[-1]
 
 
 def _paint(image: Float32, hole: Mask) -> None:
@@ -60,14 +70,17 @@ def _paint(image: Float32, hole: Mask) -> None:
     if any(pad for _, pad in lacking):
         part = np.pad(part, (*lacking, (0, 0)))
         missing = np.pad(missing, lacking, constant_values=True)
-    weight = (~missing).astype(np.float32)
-    weighted = part * weight[..., None]
-    total = weighted[::2, ::2] + weighted[1::2, ::2] + weighted[::2, 1::2] + weighted[1::2, 1::2]
-    count = weight[::2, ::2] + weight[1::2, ::2] + weight[::2, 1::2] + weight[1::2, 1::2]
-    small = total / np.maximum(count, 1)[..., None]
-    _paint(small, count == 0)
-    filled = np.where(missing[..., None], _doubled(small), part)
-    image[box.slices] = filled[: hole.shape[0] - box.y0, : hole.shape[1] - box.x0]
+    part[missing] = 0
+    upper, lower = part[::2], part[1::2]
+    total = upper[:, ::2] + upper[:, 1::2]
+    total += lower[:, ::2]
+    total += lower[:, 1::2]
+    known = (~missing).astype(np.uint8)
+    count = known[::2, ::2] + known[1::2, ::2] + known[::2, 1::2] + known[1::2, 1::2]
+    total /= np.maximum(count, 1).astype(np.float32)[..., None]
+    _paint(total, count == 0)
+    filled = _doubled(total)[: hole.shape[0] - box.y0, : hole.shape[1] - box.x0]
+    np.copyto(image[box.slices], filled, where=hole[box.slices][..., None])
 
 
 def paint_out(rgb: NDArray[np.uint8], hole: Mask, box: Box) -> Float32:

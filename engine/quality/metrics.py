@@ -24,7 +24,7 @@ PSNR_CAP_DB: Final = 100.0
 """What equal pictures score: JSON has no infinity."""
 SSIM_RADIUS_PX: Final = 3
 """skimage's default window is 7 x 7, uniform (Wang et al., "Image Quality Assessment", IEEE TIP 13(4), 2004)."""
-TILE_PX: Final = 96
+TILE_PX: Final = 160
 MARGIN_PX: Final = 2 * SSIM_RADIUS_PX
 
 
@@ -50,6 +50,10 @@ class Box:
             max(0, self.x0 - margin),
             min(shape[1], self.x1 + margin),
         )
+
+    def within(self, other: Box) -> Box:
+        """The part of it that lies in `other`."""
+        return Box(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
 
 
 def bounding_box(mask: Mask) -> Box | None:
@@ -92,33 +96,45 @@ class Known:
 
 
 def ssim_map(a: Float32, b: Float32, known: Known | None = None) -> Float32:
-    """SSIM at every pixel of [H, W, 3] in 0..1, averaged over the channels: scikit-image's, tile by tile.
+    """SSIM at every pixel of [H, W, 3] in 0..1, averaged over the channels: scikit-image's, where it has to be.
 
-    Tiles without a difference are 1. known: another pair; tiles that are the same in both pairs take its value.
-    The result is that of the whole pictures: a tile is computed with the window's radius around it.
+    Where a and b are equal it is 1. known: another pair whose map is there; where both pairs are the same, its value
+    is taken. Either way only windows that touch a difference are computed, in tiles, and the result is that of the
+    whole pictures.
     """
     from skimage import metrics
 
     similarity: Callable[..., Any] = metrics.structural_similarity
     height, width = a.shape[:2]
-    out = np.ones((height, width), np.float32)
+    out = known.ssim.copy() if known else np.ones((height, width), np.float32)
+    reference = (known.a, known.b) if known else (b, b)
 
     def tile(box: Box) -> None:
         wide = box.grown(SSIM_RADIUS_PX, (height, width))
-        pa, pb = a[wide.slices], b[wide.slices]
-        if np.array_equal(pa, pb):
+        differs = _differs(a[wide.slices], reference[0][wide.slices])
+        if known:
+            differs |= _differs(b[wide.slices], reference[1][wide.slices])
+        found = bounding_box(differs)
+        if found is None:
             return
-        if known and np.array_equal(pa, known.a[wide.slices]) and np.array_equal(pb, known.b[wide.slices]):
-            out[box.slices] = known.ssim[box.slices]
-            return
-        _, full = similarity(pa, pb, data_range=1.0, channel_axis=-1, full=True)
-        inner = Box(box.y0 - wide.y0, box.y1 - wide.y0, box.x0 - wide.x0, box.x1 - wide.x0)
-        out[box.slices] = full[inner.slices].mean(-1)
+        # windows that touch a difference, and what they look at
+        found = Box(found.y0 + wide.y0, found.y1 + wide.y0, found.x0 + wide.x0, found.x1 + wide.x0)
+        inner = found.grown(SSIM_RADIUS_PX, (height, width)).within(box)
+        outer = inner.grown(MARGIN_PX, (height, width))  # skimage wants 7 pixels each way, at a frame's edge too
+        _, full = similarity(a[outer.slices], b[outer.slices], data_range=1.0, channel_axis=-1, full=True)
+        part = Box(inner.y0 - outer.y0, inner.y1 - outer.y0, inner.x0 - outer.x0, inner.x1 - outer.x0)
+        out[inner.slices] = full[part.slices].mean(-1)
 
     rows = row_bands(height, -(-height // TILE_PX))
     columns = row_bands(width, -(-width // TILE_PX))
     parallel_map(tile, [Box(*r, *c) for r, c in product(rows, columns)])
     return out
+
+
+def _differs(a: Float32, b: Float32) -> Mask:
+    """[H, W]: where two pictures [H, W, 3] are not equal."""
+    d = a != b
+    return d[..., 0] | d[..., 1] | d[..., 2]
 
 
 def intersection_over_union(a: Mask, b: Mask) -> float:

@@ -231,10 +231,14 @@ def _pictures(
 def _thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> Thumbnails:
     from PIL import Image
 
-    side = min(THUMBNAIL_PX, delivered.shape[0])
+    size = delivered.shape[0]
+    side = min(THUMBNAIL_PX, size)
 
     def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
+        picture = Image.fromarray(image)
+        if size % side == 0:
+            return np.asarray(picture.reduce(size // side))
+        return np.asarray(picture.resize((side, side), Image.Resampling.BOX))
 
     difference = np.maximum(delivered, drawn) - np.minimum(delivered, drawn)
     return Thumbnails(small(delivered), small(drawn), np.rint(small(difference).mean(-1)).astype(np.uint8))
