@@ -1,0 +1,211 @@
+"""What calibration looks at: per view the silhouette, smoothed codes, sample points and the coding's fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from config.bundle_layout import VIEW_NAMES
+from config.errors import CalibrationFailed
+from engine.bundle import Bundle
+from engine.jit import parallel_map
+from engine.segment import Segmentation
+
+MAX_SIZE_PX = 1024
+COARSE_SIZE_PX = 256
+EDGE_PX = 3
+SMOOTHING_PX = 3.0
+"""At 1024 px. The result is held within its code's interval, so that wider smoothing only flattens the steps."""
+POINTS_PER_VIEW = 1500
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """What the codes themselves say of the coding.
+
+    low, high: [6] lowest and highest code of each view's foreground. top_bins: [6, 2] pixels at the highest and the
+    next lower code.
+    """
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    top_bins: NDArray[np.int64]
+    code_max: int
+
+    @property
+    def all_reach_top(self) -> bool:
+        """Every view uses the highest code: each is divided by its own maximum (or stretched)."""
+        return bool((self.high == self.code_max).all())
+
+    @property
+    def all_reach_bottom(self) -> bool:
+        """Every view uses the lowest foreground code: each is stretched between its own extremes."""
+        return bool((self.low <= max(1, round(self.code_max * 0.004))).all())
+
+    @property
+    def truncated(self) -> bool:
+        """The highest code is rare beside the next one: codes were cut off, not rounded."""
+        share = self.top_bins[:, 0] / np.maximum(self.top_bins.sum(1), 1)
+        return bool(np.median(share) < 0.22)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The six views at one size, as the kernels read them: see `kernels.accumulate` for fields and jump."""
+
+    fields: NDArray[np.float32]
+    jump: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Six depth renders, prepared.
+
+    points: for each view [n, 3] float64 (x, y in half widths from the image's centre, code 0..1), in random order, so
+    that the first k are a fair sample. spread: [6, 2] robust lowest and highest code, 0..1. outline: for each view
+    [k, 2] the silhouette's extreme pixels in half widths. extent: [6, 4] silhouette's box (left, right, up, down).
+    """
+
+    fine: Level
+    coarse: Level
+    points: list[NDArray[np.float64]]
+    spread: NDArray[np.float64]
+    outline: list[NDArray[np.float64]]
+    extent: NDArray[np.float64]
+    fingerprint: Fingerprint
+    size_px: int
+
+    def sample(self, per_view: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The first points of each view, concatenated, and where each view's rows start ([7])."""
+        chosen = [p[:per_view] for p in self.points]
+        starts = np.concatenate([[0], np.cumsum([len(p) for p in chosen])]).astype(np.int64)
+        return np.ascontiguousarray(np.concatenate(chosen)), starts
+
+
+def _reduced(
+    code: NDArray[np.float32], mask: NDArray[np.bool_], factor: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Mean of the foreground's codes over blocks; a block is foreground if half of it is."""
+    if factor == 1:
+        return code, mask
+    n = code.shape[0] // factor
+    blocks = (n, factor, n, factor)
+    crop = slice(0, n * factor)
+    count = mask[crop, crop].reshape(blocks).sum((1, 3))
+    total = np.where(mask, code, 0)[crop, crop].reshape(blocks).sum((1, 3))
+    kept = count * 2 >= factor * factor
+    return np.where(kept, total / np.maximum(count, 1), 0).astype(np.float32), kept
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[k, 2] extreme foreground pixels of every row and column, in half widths from the centre."""
+    h = mask.shape[0]
+    found = []
+    for image, swap in ((mask, False), (mask.T, True)):
+        rows = np.nonzero(image.any(1))[0]
+        first, last = image[rows].argmax(1), h - 1 - image[rows, ::-1].argmax(1)
+        for columns in (first, last):
+            pair = (rows, columns) if swap else (columns, rows)
+            found.append(np.stack(pair, 1))
+    points = (np.concatenate(found) + 0.5) / (h / 2) - 1
+    # the convex hull's corners: only they can touch a tangent
+    angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    return np.asarray(points[np.unique((points @ directions).argmax(0))])
+
+
+def _prepare(
+    name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_max: int, seed: int
+) -> tuple[list[NDArray[np.float32]], list[float], NDArray[np.float64], list[float], NDArray[np.float64], list[float]]:
+    factor = max(1, -(-raw.shape[0] // MAX_SIZE_PX))
+    code, mask = _reduced(raw.astype(np.float32), mask & (raw > 0), factor)
+    n = code.shape[0]
+    if int(mask.sum()) < 60:
+        raise CalibrationFailed(
+            f"depth_renders/{name}.png shows hardly any object: {int(mask.sum())} pixels of foreground.",
+            suggestion="Export the depth render again; code 0 is background, the object has higher codes.",
+            view=name,
+        )
+    ys, xs = np.nonzero(mask)
+    extent = (np.array([xs.min(), xs.max() + 1, ys.min(), ys.max() + 1]) / (n / 2) - 1).tolist()
+    low, high = np.percentile(code[mask], (0.5, 99.5))
+    level = code_max / 255
+    across = float(np.sqrt(np.ptp(xs) * np.ptp(ys)) + 1)
+    jump = max(1.6 * (1.0 if code_max == 255 else 0.02 * level), 8 * (high - low) / across)
+    margin = 12
+    box = (
+        slice(max(ys.min() - margin, 0), ys.max() + 1 + margin),
+        slice(max(xs.min() - margin, 0), xs.max() + 1 + margin),
+    )
+    sub, inside = code[box], mask[box]
+    sigma = max(0.8, SMOOTHING_PX * n / 1024)
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    smooth = ndimage.gaussian_filter(np.where(inside, sub, 0), sigma) / np.maximum(weight, 1e-3)
+    slack = 0.5 if code_max == 255 else 0.0
+    slack = max(slack, 0.02 * (high - low) / across * sigma)
+    smooth = np.where(inside, np.clip(smooth, sub - slack, sub + slack), 0)
+    near_edge = ndimage.maximum_filter(np.where(inside, sub, -1e9), 3) - ndimage.minimum_filter(
+        np.where(inside, sub, 1e9), 3
+    )
+    reach = max(2, round(EDGE_PX * n / 1024))
+    good = ndimage.minimum_filter((inside & (near_edge <= 1.5 * jump)).astype(np.uint8), 2 * reach + 1) > 0
+    if int(good.sum()) < 30:
+        good = inside
+    py, px = np.nonzero(good)
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(py))[:POINTS_PER_VIEW]
+    py, px = py[chosen], px[chosen]
+    points = np.stack(
+        [
+            (px + box[1].start + 0.5) / (n / 2) - 1,
+            (py + box[0].start + 0.5) / (n / 2) - 1,
+            smooth[py, px].astype(np.float64) / code_max,
+        ],
+        1,
+    )
+    distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
+    whole = np.zeros((n, n), np.float32)
+    whole[box] = smooth / code_max
+    fine = np.stack([whole, distance], -1)
+    step = max(1, n // COARSE_SIZE_PX)
+    code_small, _ = _reduced(whole, mask, step)
+    everywhere = np.ones_like(mask)
+    distance_small, _ = _reduced(distance / step, everywhere, step)
+    coarse = np.stack([code_small, distance_small], -1)
+    jumps = [jump / code_max, 2.5 * jump / code_max]
+    return [fine, coarse], jumps, points, extent, _outline(mask), [low / code_max, high / code_max]
+
+
+def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
+    """Prepare the six depth renders; sizes over 1024 px are reduced by whole factors.
+
+    Raises CalibrationFailed where a view has next to no foreground.
+    """
+
+    def prepare(index: int) -> tuple[list[NDArray[np.float32]], list[float], NDArray[np.float64], list[float], NDArray[np.float64], list[float]]:  # fmt: skip
+        name = VIEW_NAMES[index]
+        return _prepare(name, bundle.depth[name], segmentation.depth_mask[name], bundle.depth_code_max, index)
+
+    prepared = parallel_map(prepare, range(6))
+    lows, highs, bins = [], [], []
+    for name in VIEW_NAMES:
+        codes = bundle.depth[name][segmentation.depth_mask[name] & (bundle.depth[name] > 0)]
+        lows.append(int(codes.min()))
+        highs.append(int(codes.max()))
+        bins.append([int((codes == codes.max()).sum()), int((codes == codes.max() - 1).sum())])
+    fine, coarse = (
+        Level(np.stack([p[0][k] for p in prepared]), np.array([p[1][k] for p in prepared])) for k in range(2)
+    )
+    return Observation(
+        fine=fine,
+        coarse=coarse,
+        points=[p[2] for p in prepared],
+        spread=np.array([p[5] for p in prepared]),
+        outline=[p[4] for p in prepared],
+        extent=np.array([p[3] for p in prepared]),
+        fingerprint=Fingerprint(np.array(lows), np.array(highs), np.array(bins), bundle.depth_code_max),
+        size_px=bundle.depth_size_px,
+    )
