@@ -32,10 +32,8 @@ def export_result(textured: TexturedMesh, out: Path, formats: Sequence[Format] =
     if "obj" in formats:
         write_obj(textured, out / "mesh.obj")
         write_mtl(out / "material.mtl")
-        names += ["mesh.obj", "material.mtl"]
-    if "obj" in formats or "ply" in formats:  # both point to it
         write_file(out / "texture_kd.png", png)
-        names.append("texture_kd.png")
+        names += ["mesh.obj", "material.mtl", "texture_kd.png"]
     write_glb(textured, out / "mesh.glb", png)
     names.append("mesh.glb")
     if "ply" in formats:

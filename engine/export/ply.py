@@ -1,8 +1,7 @@
 """Binary PLY: mesh.ply.
 
-Vertices are shared, so the surface is watertight for readers that don't merge. Normals and colours are the vertices'
-(Blender, Open3D, MeshLab); texture coordinates are the faces' `texcoord` list with a `TextureFile` comment, MeshLab's
-convention, v upwards.
+Vertices are shared and carry normals and colours, so the surface is watertight and coloured in every reader (Blender,
+Open3D, MeshLab, trimesh). Texture coordinates are left to OBJ and GLB: readers that know them split the vertices.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ from engine.export.layout import normal_float32, position_float32
 from engine.mesh import TexturedMesh
 
 VERTEX: Final = np.dtype([("position", "<f4", 3), ("normal", "<f4", 3), ("colour", "u1", 3)])
-FACE: Final = np.dtype([("corners", "u1"), ("vertex", "<i4", 3), ("numbers", "u1"), ("uv", "<f4", 6)])
+FACE: Final = np.dtype([("corners", "u1"), ("vertex", "<i4", 3)])
 HEADER: Final = """ply
 format binary_little_endian 1.0
 comment {generator}
-comment TextureFile {texture}
 element vertex {vertices}
 property float x
 property float y
@@ -36,7 +34,6 @@ property uchar green
 property uchar blue
 element face {faces}
 property list uchar int vertex_indices
-property list uchar float texcoord
 end_header
 """
 TOWARDS_CENTROID: Final = (0.0, 0.25, 0.5)
@@ -79,18 +76,15 @@ def vertex_colours(textured: TexturedMesh) -> NDArray[np.uint8]:
     return np.asarray(np.rint(total / np.maximum(count, 1)[:, None]), np.uint8)
 
 
-def write_ply(textured: TexturedMesh, path: Path, texture_name: str = "texture_kd.png") -> None:
-    """Write positions, normals, colours and texture coordinates. Raises DiskFull or ShareUnavailable."""
+def write_ply(textured: TexturedMesh, path: Path) -> None:
+    """Write positions, normals, colours and faces. Raises DiskFull or ShareUnavailable."""
     mesh = textured.mesh
     vertex = np.zeros(len(mesh.vertices), VERTEX)
     vertex["position"] = position_float32(mesh)
     vertex["normal"] = normal_float32(mesh)
     vertex["colour"] = vertex_colours(textured)
     face = np.zeros(len(mesh.faces), FACE)
-    face["corners"], face["numbers"] = 3, 6
+    face["corners"] = 3
     face["vertex"] = mesh.faces
-    uv = textured.uv.astype(np.float64)
-    uv[:, 1] = 1 - uv[:, 1]
-    face["uv"] = uv[textured.faces_uv].reshape(-1, 6)
-    header = HEADER.format(generator=generator(), texture=texture_name, vertices=len(vertex), faces=len(face))
+    header = HEADER.format(generator=generator(), vertices=len(vertex), faces=len(face))
     write_file(path, header.encode("ascii"), vertex.tobytes(), face.tobytes())

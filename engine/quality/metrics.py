@@ -133,8 +133,8 @@ def ssim_map(a: Float32, b: Float32, known: Known | None = None) -> Float32:
 
 def _differs(a: Float32, b: Float32) -> Mask:
     """[H, W]: where two pictures [H, W, 3] are not equal."""
-    d = a != b
-    return d[..., 0] | d[..., 1] | d[..., 2]
+    d: Mask = a != b
+    return np.asarray(d[..., 0] | d[..., 1] | d[..., 2])
 
 
 def intersection_over_union(a: Mask, b: Mask) -> float:
