@@ -1,0 +1,6 @@
+"""Stage 5: fuse the depth renders into a signed distance volume."""
+
+from engine.fuse.result import Fusion, SignedDistanceVolume
+from engine.fuse.stage import fuse
+
+__all__ = ["Fusion", "SignedDistanceVolume", "fuse"]

@@ -1,0 +1,128 @@
+"""Six views into one truncated signed distance (after Curless & Levoy 1996), with free space and the hull built in.
+
+For each voxel every view tells a signed distance to the border of what it sees as free space: to the local plane of
+its depth (not along the ray: distances from all views are then in one measure), to the silhouette, or to the depth edge
+that the voxel hides behind, whichever bounds the free space there. The object is the intersection of all that is not
+free, so the largest distance rules: no view can fill what another sees through, and the two sides of a thin part do not
+eat each other, as they do in a plain average. Views that agree with the largest to within a tolerance are averaged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.fuse.view_maps import CHANNELS, ViewMaps
+from engine.jit import jit, parallel_map, row_bands
+from engine.progress import Checkpoint
+
+TRUNCATION_VOXELS = 4.0
+TOLERANCE_VOXELS = 1.5
+EDGE_REACH_PX = 20.0
+
+
+@jit
+def _integrate(phi, x0, x1, origin, voxel, pixels, views, truncation, tolerance):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill phi[x0:x1]. pixels [N, h, w, 8]; views [N, 18] float64: camera_from_world row by row, fx, fy, cx, cy, h, w."""
+    _, Y, Z = phi.shape
+    n = len(views)
+    distances = np.zeros(n)
+    for i in range(x0, x1):
+        for j in range(Y):
+            for k in range(Z):
+                wx, wy, wz = origin[0] + i * voxel, origin[1] + j * voxel, origin[2] + k * voxel
+                largest = -truncation
+                for m in range(n):
+                    q = views[m]
+                    z = q[8] * wx + q[9] * wy + q[10] * wz + q[11]
+                    u = (q[0] * wx + q[1] * wy + q[2] * wz + q[3]) / z * q[12] + q[14]
+                    v = (q[4] * wx + q[5] * wy + q[6] * wz + q[7]) / z * q[13] + q[15]
+                    if not (z > 0 and u >= 0 and v >= 0 and u < q[17] - 1 and v < q[16] - 1):
+                        largest = truncation
+                        break
+                    width = z / q[12]  # of a pixel, at the voxel
+                    x, y = int(u), int(v)
+                    s, t = u - x, v - y
+                    silhouette = width * (
+                        (pixels[m, y, x, 3] * (1 - s) + pixels[m, y, x + 1, 3] * s) * (1 - t)
+                        + (pixels[m, y + 1, x, 3] * (1 - s) + pixels[m, y + 1, x + 1, 3] * s) * t
+                    )
+                    d = silhouette
+                    nx, ny = int(u + 0.5), int(v + 0.5)
+                    g = pixels[m, ny, nx, 0]
+                    if d < truncation and g > 0:
+                        gu, gv, edge = pixels[m, ny, nx, 1], pixels[m, ny, nx, 2], pixels[m, ny, nx, 4]
+                        g0, g1 = pixels[m, y, x, 0], pixels[m, y, x + 1, 0]
+                        g2, g3 = pixels[m, y + 1, x, 0], pixels[m, y + 1, x + 1, 0]
+                        least = min(min(g0, g1), min(g2, g3))
+                        if least > 0 and max(max(g0, g1), max(g2, g3)) - least <= pixels[m, ny, nx, 7]:
+                            g = (g0 * (1 - s) + g1 * s) * (1 - t) + (g2 * (1 - s) + g3 * s) * t
+                        else:
+                            g += gu * (u - nx) + gv * (v - ny)
+                        # the plane that is 1 = z·(disparity, linear in the pixel), as a plane in space
+                        px, py = gu * q[12], gv * q[13]
+                        pz = g - gu * (u - q[14]) - gv * (v - q[15])
+                        d = max((1 - z * g) / np.sqrt(px * px + py * py + pz * pz), d)
+                        if abs(edge) < EDGE_REACH_PX and pixels[m, ny, nx, 5] < z < pixels[m, ny, nx, 6]:
+                            if edge > 0 and d > 0:
+                                d = min(d, edge * width)
+                            elif edge < 0 and d < 0:
+                                d = max(d, edge * width)
+                    distances[m] = d
+                    largest = max(largest, d)
+                    if d >= truncation:
+                        break
+                if largest >= truncation:
+                    phi[i, j, k] = truncation
+                elif largest <= -truncation:
+                    phi[i, j, k] = -truncation
+                else:
+                    total, weight = 0.0, 0.0
+                    for m in range(n):
+                        a = 1 - (largest - distances[m]) / tolerance
+                        if a > 0:
+                            total += a * distances[m]
+                            weight += a
+                    phi[i, j, k] = total / weight
+
+
+def integrate(
+    views: list[ViewMaps],
+    origin: NDArray[np.float64],
+    voxel_size: float,
+    shape: tuple[int, int, int],
+    checkpoint: Checkpoint,
+) -> NDArray[np.float32]:
+    """[X, Y, Z] float32 truncated signed distance in world units, positive outside and on the volume's own faces."""
+    h = max(view.pixels.shape[0] for view in views)
+    w = max(view.pixels.shape[1] for view in views)
+    pixels = np.zeros((len(views), h, w, CHANNELS), np.float32)
+    table = np.zeros((len(views), 18))
+    for m, view in enumerate(views):
+        rows, columns = view.pixels.shape[:2]
+        pixels[m, :rows, :columns] = view.pixels
+        K = view.camera.K
+        table[m, :12] = view.camera.camera_from_world[:3].ravel()
+        # pixel centres at whole numbers, counted from the crop's corner
+        table[m, 12:] = (
+            K[0, 0],
+            K[1, 1],
+            K[0, 2] - 0.5 - view.corner_px[0],
+            K[1, 2] - 0.5 - view.corner_px[1],
+            rows,
+            columns,
+        )
+    phi = np.empty(shape, np.float32)
+    truncation = TRUNCATION_VOXELS * voxel_size
+
+    def fill(band: tuple[int, int]) -> None:
+        _integrate(phi, band[0], band[1], origin, voxel_size, pixels, table, truncation, TOLERANCE_VOXELS * voxel_size)
+
+    bands = row_bands(shape[0], 32)
+    for first in range(0, len(bands), 8):
+        checkpoint(first / len(bands))
+        parallel_map(fill, bands[first : first + 8])
+    for axis in range(3):
+        faces = np.moveaxis(phi, axis, 0)
+        faces[0] = faces[-1] = truncation
+    return phi

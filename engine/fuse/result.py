@@ -1,0 +1,34 @@
+"""What fusion hands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.bundle_layout import ViewName
+
+
+@dataclass(frozen=True, eq=False)
+class SignedDistanceVolume:
+    """Samples of a truncated signed distance on a regular grid.
+
+    values: [X, Y, Z] float32, world units, positive outside the object and on the volume's own faces. origin: [3] world
+    position of sample (0, 0, 0). voxel_size: distance of two samples, world units.
+    """
+
+    values: NDArray[np.float32]
+    origin: NDArray[np.float64]
+    voxel_size: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """The six depth renders as one solid.
+
+    depth: [h, w] float32 planar camera z of each view, world units, without quantisation's terraces; 0 = background.
+    """
+
+    volume: SignedDistanceVolume
+    depth: dict[ViewName, NDArray[np.float32]]
