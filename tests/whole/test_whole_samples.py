@@ -1,0 +1,97 @@
+"""Whole jobs on bundles with a known truth: cameras, geometry and unseen views."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from config.errors import Cancelled, ModelFailed
+from config.job import JobOptions
+from engine import Progress, reconstruct
+from engine.sample import OBJECT_NAMES, make_sample
+from tests.whole.truth import measure
+
+
+@pytest.mark.parametrize("name", OBJECT_NAMES)
+def test_a_small_sample_is_found_and_rebuilt(name: str, tmp_path: Path) -> None:
+    bundle = make_sample(tmp_path / "sample", name, size_px=512)
+    steps: list[Progress] = []
+    result = reconstruct(bundle, tmp_path / "out", JobOptions(quality="draft"), steps.append)
+    assert result.status == "normal", result.quality["rule"]
+    score = measure(result.out, tmp_path / "sample" / "ground_truth")
+    assert score.poses_equal
+    assert score.fov_error_deg < 0.5
+    assert score.chamfer < 0.0025
+    assert score.novel_psnr_db > 19
+    assert score.novel_iou > 0.96
+    assert result.quality["mesh"]["watertight"]
+    assert steps[0].fraction == 0
+    assert steps[-1].fraction == pytest.approx(1)
+    assert all(b.fraction >= a.fraction for a, b in pairwise(steps))
+    assert set(result.files) == {path.name for path in result.out.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["shared", "near_bright", "disparity", "view_minmax", "view_max_ray"])
+def test_every_coding_and_layout_gives_the_same_quality(encoding: str, tmp_path: Path) -> None:
+    bundle = make_sample(
+        tmp_path / "sample", "locomotive", fov_deg=52, encoding=encoding, layout="subject", size_px=1024,
+        offset=(0.03, -0.02, 0.04),
+    )  # fmt: skip
+    result = reconstruct(bundle, tmp_path / "out")
+    score = measure(result.out, tmp_path / "sample" / "ground_truth")
+    assert score.poses_equal
+    assert score.fov_error_deg < 1
+    assert score.chamfer < 0.0025
+    assert score.normals > 0.9
+    assert score.novel_psnr_db > 21
+    assert not result.quality["calibration"]["ambiguous"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sample(tmp_path_factory.mktemp("small"), "teapot", size_px=512)
+
+
+def test_two_runs_give_the_same_bytes(small: Path, tmp_path: Path) -> None:
+    options = JobOptions(quality="draft", formats=("obj", "glb", "ply", "stl"))
+    first, second = (reconstruct(small, tmp_path / name, options) for name in ("a", "b"))
+    for name in first.files:
+        if name not in ("quality.json", "job.json"):  # they hold times and digests of times
+            assert (first.out / name).read_bytes() == (second.out / name).read_bytes(), name
+    a, b = (json.loads((run.out / "quality.json").read_text()) for run in (first, second))
+    del a["timings_s"], b["timings_s"]
+    assert a == b
+
+
+@pytest.mark.parametrize("after", ["bundle", "calibrate", "fuse", "texture", "quality"])
+def test_cancel_in_any_stage_leaves_nothing(small: Path, tmp_path: Path, after: str) -> None:
+    seen: list[str] = []
+    with pytest.raises(Cancelled):
+        reconstruct(
+            small, tmp_path / "out", JobOptions(quality="draft"), lambda p: seen.append(p.stage), lambda: after in seen
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_of_the_engine_is_reported_as_one(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("no light")
+
+    monkeypatch.setattr("engine.pipeline.segment", broken)
+    with pytest.raises(ModelFailed, match="no light"):
+        reconstruct(small, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_below_the_threshold_is_complete_and_says_so(small: Path, tmp_path: Path) -> None:
+    options = JobOptions.model_validate({"quality": "draft", "thresholds": {"warning_psnr": 90, "normal_psnr": 95}})
+    result = reconstruct(small, tmp_path / "out", options)
+    assert result.status == "failure"
+    error = json.loads((result.out / "error.json").read_text())
+    assert error["code"] == "QUALITY_THRESHOLD_FAILED"
+    assert "90" in error["message"]
+    assert (result.out / "mesh.glb").is_file()
