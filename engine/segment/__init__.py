@@ -2,40 +2,113 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from config.bundle_layout import VIEW_NAMES
+import numpy as np
+from numpy.typing import NDArray
+
+from config.bundle_layout import DEPTH_DIR, RGB_DIR, VIEW_NAMES, ViewName
 from config.errors import ValidationFailed
 from engine.bundle import Bundle
 from engine.jit import parallel_map
+from engine.segment.alpha import soften
+from engine.segment.fields import Colour, Mask, Window, resize_mask, shrink_colours, window_around
 from engine.segment.silhouette import drop_specks
 from engine.segment.types import Segmentation
-from engine.segment.view import P, cut, downscale, resize_mask
+from engine.segment.view import INSIDE_PX, LOOSE_PRIOR_PX, TIGHT_PRIOR_PX, contour_offset, cut, look
 
 __all__ = ["Segmentation", "segment"]
 
+_COARSE = 512
+_FINE = 1024
+_MARGIN_PX = 64  # at 1024²
+_ALIGNED_PX = 1.8  # at 1024²
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """A view after the coarse pass. rgb: the window at full size. mask: at the coarse size."""
+
+    window: Window
+    rgb: Colour
+    silhouette: Mask
+    mask: Mask
+    offset: float | None
+
 
 def segment(bundle: Bundle) -> Segmentation:
-    """Find the foreground of every view, in the RGB and in the depth render."""
+    """Find the foreground of every view, in the RGB and in the depth render.
+
+    A view with an alpha channel says it itself. In the others the depth's silhouette is the prior and the colours
+    decide near it: first at 512², which also tells whether the RGB follows the depth to the pixel, then at 1024²
+    with as much freedom as that asks for, at last softly at full size.
+
+    Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common.
+    """
     depth_mask = {view: drop_specks(bundle.depth[view] > 0) for view in VIEW_NAMES}
-
-    def one(view):
-        alpha = bundle.alpha[view]
-        if alpha is not None:
-            return alpha
-        size = bundle.rgb_size_px
-        work = min(1024, size)
-        from PIL import Image
-        u, _ = cut(downscale(bundle.rgb[view], work), resize_mask(depth_mask[view], work), P())
-        up = np.asarray(Image.fromarray(u).resize((size, size), Image.Resampling.BILINEAR))
-        return np.ascontiguousarray(np.clip((up - 0.5) * 2 + 0.5, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-    rgb_alpha = dict(zip(VIEW_NAMES, parallel_map(one, VIEW_NAMES), strict=True))
-    agreement = {}
+    empty = [view for view in VIEW_NAMES if not depth_mask[view].any()]
+    if empty:
+        names = ", ".join(f"{DEPTH_DIR}/{view}.png" for view in empty)
+        raise ValidationFailed(f"{names}: nothing but specks has a code above 0.", files=empty)
+    unknown = [view for view in VIEW_NAMES if bundle.alpha[view] is None]
+    drafts = parallel_map(lambda view: _draft(bundle.rgb[view], depth_mask[view]), unknown)
+    offsets = [draft.offset for draft in drafts if draft.offset is not None]
+    usual = float(np.median(offsets)) if offsets else 0.0
+    finished = parallel_map(lambda draft: _finish(draft, bundle.rgb_size_px, usual), drafts)
+    drawn = dict(zip(unknown, finished, strict=True))
+    rgb_alpha: dict[ViewName, NDArray[np.uint8]] = {}
     for view in VIEW_NAMES:
-        m = resize_mask(rgb_alpha[view] > 127, bundle.depth_size_px)
-        d = depth_mask[view]
-        agreement[view] = float((m & d).sum() / max(1, (m | d).sum()))
-    if not any(agreement.values()):
-        raise ValidationFailed("The views and the depth renders show nothing in common.")
+        alpha = bundle.alpha[view]
+        rgb_alpha[view] = drop_specks_of_alpha(alpha) if alpha is not None else drawn[view]
+    agreement = {view: _overlap(rgb_alpha[view], depth_mask[view]) for view in VIEW_NAMES}
+    for view, value in agreement.items():
+        if value == 0.0:
+            raise ValidationFailed(
+                f"{RGB_DIR}/{view}.png and {DEPTH_DIR}/{view}.png show the object in different places: they do not overlap.",
+                suggestion="Render both from the same camera.",
+                view=view,
+            )
     return Segmentation(rgb_alpha, depth_mask, agreement)
+
+
+def drop_specks_of_alpha(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An alpha channel [H, W] without its small components (of what is not wholly transparent)."""
+    covered = alpha > 0
+    kept = drop_specks(covered)
+    return alpha if kept is covered else np.where(kept, alpha, np.uint8(0))
+
+
+def _draft(rgb: Colour, silhouette: Mask) -> _Draft:
+    size = rgb.shape[0]
+    factor = max(1, size // _COARSE)
+    window = window_around(silhouette, size, _MARGIN_PX * size / 1024, 2 * factor)
+    part = np.ascontiguousarray(rgb[window.rows, window.columns])
+    inside = resize_mask(silhouette, size)[window.rows, window.columns]
+    side = window.side // factor
+    scene = look(shrink_colours(part, side), resize_mask(inside, side), size / factor / 1024)
+    mask = cut(scene, None, LOOSE_PRIOR_PX, 3, 100, INSIDE_PX)
+    return _Draft(window, part, inside, mask, contour_offset(scene, mask))
+
+
+def _finish(draft: _Draft, size: int, usual_offset: float) -> NDArray[np.uint8]:
+    factor = max(1, size // _FINE)
+    side = draft.window.side // factor
+    small = shrink_colours(draft.rgb, side)
+    unit = size / factor / 1024
+    silhouette = resize_mask(draft.silhouette, side)
+    scene = look(small, silhouette, unit)
+    own = usual_offset if draft.offset is None else draft.offset
+    if usual_offset < _ALIGNED_PX and own < 2 * _ALIGNED_PX:
+        mask = cut(scene, silhouette, TIGHT_PRIOR_PX, 1, 60, 4 / unit if unit < 1 else 4.0)
+    else:
+        start = resize_mask(draft.mask, side)
+        mask = cut(scene, start, LOOSE_PRIOR_PX, 1, 60, 6.0)
+    mask = drop_specks(mask)
+    out = np.zeros((size, size), np.uint8)
+    out[draft.window.rows, draft.window.columns] = soften(draft.rgb, small, mask)
+    return out
+
+
+def _overlap(alpha: NDArray[np.uint8], depth_mask: Mask) -> float:
+    seen = resize_mask(alpha > 127, depth_mask.shape[0])
+    return float((seen & depth_mask).sum() / max(1, int((seen | depth_mask).sum())))
