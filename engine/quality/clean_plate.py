@@ -6,12 +6,12 @@ is left, then each level's holes are filled from the next coarser one, bilinearl
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.quality.metrics import Box, Float32, Mask, bounding_box, unit
-
-CONTEXT_PX = 4
 
 
 def grow(mask: Mask, radius_px: int) -> Mask:
@@ -25,10 +25,6 @@ def grow(mask: Mask, radius_px: int) -> Mask:
         distance = ndimage.distance_transform_cdt(~mask[part.slices], "taxicab")
         out[part.slices] = distance <= radius_px
     return out
-
-
-def _even(box: Box) -> Box:
-    return Box(box.y0 & ~1, box.y1 + (box.y1 & 1), box.x0 & ~1, box.x1 + (box.x1 & 1))
 
 
 def _doubled(small: Float32) -> Float32:
@@ -53,34 +49,34 @@ def _blend(near: Float32, before: Float32, after: Float32) -> None:
     after[-1] += quarter[-1]
 
 
-def _paint(image: Float32, hole: Mask) -> None:
-    """Fill `hole` [H, W] of `image` [H, W, 3] in place."""
-    hole_box = bounding_box(hole)
-    if hole_box is None:
-        return
-    if min(hole.shape) <= 2:
-        known = ~hole
-        image[hole] = image[known].mean(0) if known.any() else 1.0
-        return
-    # only the holes' surroundings have a say
-    box = _even(hole_box.grown(CONTEXT_PX, hole.shape))
-    rows, columns = box.y1 - box.y0, box.x1 - box.x0
-    part, missing = image[box.slices], hole[box.slices]
-    lacking = ((0, rows - part.shape[0]), (0, columns - part.shape[1]))  # an odd frame's last row or column
-    if any(pad for _, pad in lacking):
-        part = np.pad(part, (*lacking, (0, 0)))
-        missing = np.pad(missing, lacking, constant_values=True)
-    part[missing] = 0
-    upper, lower = part[::2], part[1::2]
-    total = upper[:, ::2] + upper[:, 1::2]
-    total += lower[:, ::2]
-    total += lower[:, 1::2]
-    known = (~missing).astype(np.uint8)
-    count = known[::2, ::2] + known[1::2, ::2] + known[::2, 1::2] + known[1::2, 1::2]
-    total /= np.maximum(count, 1).astype(np.float32)[..., None]
-    _paint(total, count == 0)
-    filled = _doubled(total)[: hole.shape[0] - box.y0, : hole.shape[1] - box.x0]
-    np.copyto(image[box.slices], filled, where=hole[box.slices][..., None])
+def _halved(image: NDArray[Any]) -> Float32:
+    """[H, W, ...] to [ceil(H/2), ceil(W/2), ...]: sums of 2 x 2, nothing beyond the frame."""
+    if image.shape[0] % 2 or image.shape[1] % 2:
+        beyond = ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0))[: image.ndim]
+        image = np.pad(image, beyond)
+    rows = np.add(image[0::2], image[1::2], dtype=np.float32)
+    return np.asarray(rows[:, 0::2] + rows[:, 1::2])
+
+
+def _fill(hole: Mask, known_sum: Float32, into: Float32, box: Box) -> None:
+    """Fill `hole` [H, W] of a picture of which `into` [h, w, 3] is the part `box`, in place.
+
+    known_sum: [ceil(H/2), ceil(W/2), 3], sums of 2 x 2 of the picture's known pixels.
+    """
+    count = _halved(~hole)
+    small: Float32 = known_sum / np.maximum(count, 1)[..., None]
+    missing = count == 0
+    missing_box = bounding_box(missing)
+    if missing_box is not None:
+        if min(missing.shape) <= 2:
+            small[missing] = small[~missing].mean(0) if not missing.all() else 1.0
+        else:
+            _fill(missing, _halved(small), small[missing_box.slices], missing_box)
+    # two coarse pixels around the box have a say in it
+    need = Box(box.y0 // 2, -(-box.y1 // 2), box.x0 // 2, -(-box.x1 // 2)).grown(1, missing.shape)
+    y, x = box.y0 - 2 * need.y0, box.x0 - 2 * need.x0
+    filled = _doubled(small[need.slices])[y : y + into.shape[0], x : x + into.shape[1]]
+    np.copyto(into, filled, where=hole[box.slices][..., None])
 
 
 def paint_out(rgb: NDArray[np.uint8], hole: Mask, box: Box) -> Float32:
@@ -88,13 +84,10 @@ def paint_out(rgb: NDArray[np.uint8], hole: Mask, box: Box) -> Float32:
 
     rgb: [H, W, 3] uint8. hole: [H, W] bool. Returns [h, w, 3] float32 in 0..1. A frame that is all hole is white.
     """
-    frame = np.zeros(rgb.shape, np.float32)
+    part = unit(rgb[box.slices])
     hole_box = bounding_box(hole)
-    need = box if hole_box is None else _union(box, hole_box.grown(2 * CONTEXT_PX, hole.shape))
-    frame[need.slices] = unit(rgb[need.slices])
-    _paint(frame, hole)
-    return frame[box.slices]
-
-
-def _union(a: Box, b: Box) -> Box:
-    return Box(min(a.y0, b.y0), max(a.y1, b.y1), min(a.x0, b.x0), max(a.x1, b.x1))
+    if hole_box is not None:
+        known = rgb.copy()
+        known[hole_box.slices][hole[hole_box.slices]] = 0
+        _fill(hole, np.divide(_halved(known), 255, dtype=np.float32), part, box)
+    return part
