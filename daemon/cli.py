@@ -5,6 +5,7 @@ The engine is imported by the commands that need it, so that `meshdrop --help` s
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Annotated, Any, get_args
 import structlog
 import typer
 
-from config.errors import Cancelled, MeshdropError, QualityThresholdFailed
+from config.errors import Cancelled, MeshdropError, OutputExists, QualityThresholdFailed
 from config.job import Format, JobOptions, Model, Quality
 from daemon.terminal import ProgressPrinter, print_error, print_result
 
@@ -107,23 +108,23 @@ def sample(
         return
     if folder is None:
         raise typer.BadParameter("Missing argument 'DIR'.")
-    chosen = _choose("--object", object_name, OBJECT_NAMES)
+    chosen = {
+        "object_name": _choose("--object", object_name, OBJECT_NAMES),
+        "encoding": _choose("--encoding", encoding, ENCODINGS),
+        "layout": _choose("--layout", layout, LAYOUTS),
+    }
     with _exit_status():
-        made = make_sample(
-            folder,
-            chosen,
-            fov_deg=fov,
-            encoding=_choose("--encoding", encoding, ENCODINGS),
-            layout=_choose("--layout", layout, LAYOUTS),
-            size_px=size,
-        )
-        typer.echo(f"{chosen}: {made}")
+        for made in (folder / "bundle", folder / "ground_truth"):
+            if os.path.lexists(made):
+                raise OutputExists(f"There is already something at {made}.", path=str(made))
+        bundle = make_sample(folder, fov_deg=fov, size_px=size, **chosen)
+        typer.echo(f"{chosen['object_name']}: {bundle}")
 
 
-def _choose(option: str, value: str | None, allowed: Any) -> str:
+def _choose(option: str, value: str | None, allowed: Any) -> Any:
     names = list(allowed)
     if value is None:
-        return str(names[0])
+        return names[0]
     if value not in names:
         raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}.", param_hint=option)
     return value

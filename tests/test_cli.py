@@ -31,6 +31,18 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bundle"
 
 
+def test_sample_overwrites_nothing(bundle: Path) -> None:
+    status, output = run("sample", bundle.parent, "--size", "512")
+    assert status == 2
+    assert "OUTPUT_EXISTS" in output
+
+
+def test_sample_lists_its_names() -> None:
+    status, output = run("sample", "--list")
+    assert status == 0
+    assert "--encoding: view_max, " in output
+
+
 def test_help_names_every_command() -> None:
     status, output = run("--help")
     assert status == 0
