@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-COMPRESS_LEVEL: Final = 3
-"""zlib level: see docs/results.md for what each costs in time and bytes."""
+COMPRESS_LEVEL: Final = 4
+"""zlib level. A photographic 2048² atlas takes 0.3 s and 3.3 MB at level 1, 0.5 s and 2.8 MB at 4, 1.1 s and 2.7 MB at
+6 (Pillow's default), 5 s and 2.6 MB at 9.
+"""
 
 
 def encode_png(image: NDArray[np.uint8], compress_level: int = COMPRESS_LEVEL) -> bytes:

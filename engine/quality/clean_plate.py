@@ -64,7 +64,7 @@ def _fill(hole: Mask, known_sum: Float32, into: Float32, box: Box) -> None:
     known_sum: [ceil(H/2), ceil(W/2), 3], sums of 2 x 2 of the picture's known pixels.
     """
     count = _halved(~hole)
-    small: Float32 = known_sum / np.maximum(count, 1)[..., None]
+    small = np.divide(known_sum, np.maximum(count, 1)[..., None], dtype=np.float32)
     missing = count == 0
     missing_box = bounding_box(missing)
     if missing_box is not None:
