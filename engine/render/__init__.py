@@ -15,6 +15,7 @@ from engine.render.backends import NAMES, default_rasterizer, nvdiffrast_usable,
 from engine.render.picture import render_depth, render_textured
 from engine.render.projection import clip_from_world, near_plane, to_clip
 from engine.render.types import Float32, Fragments, Int32, Rasterizer, Render
+from engine.render.viewpoints import look_at, orbit
 
 __all__ = [
     "NAMES",
@@ -24,8 +25,10 @@ __all__ = [
     "clip_from_world",
     "default_rasterizer",
     "interpolate",
+    "look_at",
     "near_plane",
     "nvdiffrast_usable",
+    "orbit",
     "rasterize",
     "rasterizer",
     "render_depth",

@@ -141,7 +141,7 @@ def rasterize_rows(
 
 
 @jit_inline
-def _weight_gradients(position_clip: Array, i0: int, i1: int, i2: int, height: int, width: int) -> Any:
+def weight_gradients(position_clip: Array, i0: int, i1: int, i2: int, height: int, width: int) -> Any:
     """d(b_k/z)/d(x, y) per pixel for the three corners: six float64, constant over a face.
 
     With the corners' homogeneous pixel positions as the columns of M, q = M^-1 (x, y, 1) is b/z (Olano and Greer,
@@ -189,7 +189,7 @@ def barycentric_derivatives(
             if face < 0:
                 out[row, column] = 0
                 continue
-            g = _weight_gradients(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
+            g = weight_gradients(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
             z = np.float64(depth[row, column])
             sx, sy = g[0] + g[2] + g[4], g[1] + g[3] + g[5]
             b0, b1 = barycentric[row, column, 0], barycentric[row, column, 1]
@@ -241,7 +241,7 @@ def _add_bilinear(
 
 
 @jit_inline
-def _mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: int) -> float:
+def mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: int) -> float:
     """log2 of the footprint's major axis in texels: the ellipse that (x, y) steps of a pixel span, as nvdiffrast."""
     ux, uy, vx, vy = ux * width, uy * width, vx * height, vy * height
     a, b, c = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
@@ -250,7 +250,7 @@ def _mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: i
 
 
 @jit_inline
-def _add_trilinear(
+def add_trilinear(
     texels: Array, levels: Array, u: float, v: float, level: float, weight: float, out: Array, i: int
 ) -> None:
     """out[i, :] += weight·(the mip chain's value). levels: [L, 3] int64: first texel, height, width."""
@@ -271,10 +271,10 @@ def sample_points(
         out[i] = 0
         level = 0.0
         if len(uv_dxy) > 0:
-            level = _mip_level(
+            level = mip_level(
                 uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], levels[0, 1], levels[0, 2]
             )
-        _add_trilinear(texels, levels, uv[i, 0], uv[i, 1], level, scale, out, i)
+        add_trilinear(texels, levels, uv[i, 0], uv[i, 1], level, scale, out, i)
 
 
 @jit
@@ -310,7 +310,7 @@ def shade_rows(
                 continue
             if face != last:
                 last = face
-                g = _weight_gradients(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
+                g = weight_gradients(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
                 t0, t1, t2 = faces_uv[face, 0], faces_uv[face, 1], faces_uv[face, 2]
                 u0, u1, u2 = np.float64(uv[t0, 0]), np.float64(uv[t1, 0]), np.float64(uv[t2, 0])
                 v0, v1, v2 = np.float64(uv[t0, 1]), np.float64(uv[t1, 1]), np.float64(uv[t2, 1])
@@ -321,9 +321,9 @@ def shade_rows(
             b2 = 1 - b0 - b1
             u, v = b0 * u0 + b1 * u1 + b2 * u2, b0 * v0 + b1 * v1 + b2 * v2
             z = np.float64(depth[line, column])
-            level = _mip_level(
+            level = mip_level(
                 (ux - u * sx) * z, (uy - u * sy) * z, (vx - v * sx) * z, (vy - v * sy) * z, levels[0, 1], levels[0, 2]
             )
             x = column // supersample
-            _add_trilinear(texels, levels, u, v, level, share / 255, out, x)
+            add_trilinear(texels, levels, u, v, level, share / 255, out, x)
             coverage[line // supersample, x] += np.float32(share)

@@ -29,7 +29,7 @@ def render_depth(mesh: Mesh, camera: Camera) -> Float32:
         out[a:b] = drawing.draw(a, b).depth
 
     if end > first:
-        parallel_map(band, row_bands(end - first, max(4 * thread_count(), (end - first) * size // _BAND_PIXELS)))
+        parallel_map(band, row_bands(end - first, max(2 * thread_count(), (end - first) * size // _BAND_PIXELS)))
     return out
 
 

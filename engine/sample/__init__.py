@@ -2,7 +2,7 @@
 
 from engine.sample.coding import ENCODINGS, Encoding
 from engine.sample.files import make_sample, novel_cameras
-from engine.sample.rig import LAYOUTS, Layout, distance_to_fit, orbit
+from engine.sample.rig import LAYOUTS, Layout, distance_to_fit
 from engine.sample.scene import (
     BACKGROUNDS,
     OBJECT_NAMES,
@@ -27,6 +27,5 @@ __all__ = [
     "distance_to_fit",
     "make_sample",
     "novel_cameras",
-    "orbit",
     "sample_scene",
 ]

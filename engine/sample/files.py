@@ -14,8 +14,9 @@ from config.bundle_layout import DEPTH_DIR, RGB_DIR, VIEW_NAMES
 from engine.calibrate.result import Calibration
 from engine.camera import Camera
 from engine.jit import parallel_map
+from engine.render.viewpoints import orbit
 from engine.sample.coding import Encoding
-from engine.sample.rig import Layout, distance_to_fit, orbit
+from engine.sample.rig import Layout, distance_to_fit
 from engine.sample.scene import Background, SampleObject, Scene, compose, sample_scene
 
 NOVEL_VIEWS = tuple((azimuth, elevation) for azimuth in (45, 135, 225, 315) for elevation in (25, -25))

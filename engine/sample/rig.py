@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.calibrate.result import Axis, ViewAxes
 from engine.camera import Camera
+from engine.render.viewpoints import look_at
 
 Layout = Literal["canonical", "subject"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
@@ -49,29 +50,12 @@ def axis_vector(axis: Axis) -> NDArray[np.float64]:
     return out
 
 
-def look_at_origin(position: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
-    """world_from_camera [4, 4] of a camera at `position` that looks at the origin; up: world vector, not along it."""
-    forward = -position / np.linalg.norm(position)
-    right = np.cross(forward, up)
-    right /= np.linalg.norm(right)
-    out = np.eye(4)
-    out[:3, 0], out[:3, 1], out[:3, 2], out[:3, 3] = right, np.cross(forward, right), forward, position
-    return out
-
-
 def rig(layout: Layout, fov_deg: float, size_px: int) -> dict[ViewName, Camera]:
     """The six cameras at distance 1."""
     return {
-        view: Camera.from_fov(fov_deg, size_px, look_at_origin(axis_vector(a.toward), axis_vector(a.image_up)))
+        view: Camera.from_fov(fov_deg, size_px, look_at(axis_vector(a.toward), np.zeros(3), axis_vector(a.image_up)))
         for view, a in view_axes(layout).items()
     }
-
-
-def orbit(azimuth_deg: float, elevation_deg: float, distance: float, fov_deg: float, size_px: int) -> Camera:
-    """A camera around the Y axis; azimuth 0 is the front, 90 is +X."""
-    a, e = math.radians(azimuth_deg), math.radians(elevation_deg)
-    position = distance * np.array([math.cos(e) * math.sin(a), math.sin(e), math.cos(e) * math.cos(a)])
-    return Camera.from_fov(fov_deg, size_px, look_at_origin(position, np.array([0.0, 1.0, 0.0])))
 
 
 def distance_to_fit(
