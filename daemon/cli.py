@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_args
 import structlog
 import typer
 
-from config.errors import Cancelled, MeshdropError, OutputExists, QualityThresholdFailed
+from config.errors import Cancelled, MeshdropError, OutputExists, QualityThresholdFailed, ShareUnavailable
 from config.job import Format, JobOptions, Model, Quality
 from daemon.terminal import ProgressPrinter, print_error, print_result
 
@@ -76,8 +76,9 @@ def reconstruct(
     from engine import reconstruct as run
     from engine.bundle import load_job_options
 
+    given = {"model": model, "quality": quality, "formats": _split(formats)}
     with _exit_status(), _until_interrupted() as interrupted:
-        options = _override(load_job_options(bundle), model=model, quality=quality, formats=_split(formats))
+        options = _override(load_job_options(bundle), given)
         with ProgressPrinter() as printer:
             result = run(bundle, out, options, printer.update, lambda: bool(interrupted), replace=replace)
         print_result(result.out, result.quality, result.files)
@@ -142,7 +143,7 @@ def _split(formats: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _override(options: JobOptions, **given: Any) -> JobOptions:
+def _override(options: JobOptions, given: dict[str, Any]) -> JobOptions:
     changed = {key: value for key, value in given.items() if value is not None}
     return JobOptions.model_validate({**options.model_dump(exclude_unset=True), **changed})
 
@@ -158,6 +159,9 @@ def _exit_status() -> Iterator[None]:
     except MeshdropError as error:
         print_error(error.message, code=error.code, suggestion=error.suggestion)
         raise typer.Exit(error.exit_status) from None
+    except OSError as error:
+        print_error(f"{error.filename or 'A file'}: {error.strerror}", code=ShareUnavailable.code)
+        raise typer.Exit(ShareUnavailable.exit_status) from None
 
 
 @contextmanager
