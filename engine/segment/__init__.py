@@ -11,8 +11,8 @@ from config.bundle_layout import DEPTH_DIR, RGB_DIR, VIEW_NAMES, ViewName
 from config.errors import ValidationFailed
 from engine.bundle import Bundle
 from engine.jit import parallel_map
-from engine.segment.alpha import soften
-from engine.segment.fields import Colour, Mask, Window, resize_mask, shrink_colours, window_around
+from engine.segment.fields import Colour, Mask, Window, resize_mask, shrink_colours, signed_distance, window_around
+from engine.segment.kernels import matte
 from engine.segment.silhouette import drop_specks
 from engine.segment.types import Segmentation
 from engine.segment.view import INSIDE_PX, LOOSE_PRIOR_PX, TIGHT_PRIOR_PX, contour_offset, cut, look
@@ -105,10 +105,18 @@ def _finish(draft: _Draft, size: int, usual_offset: float) -> NDArray[np.uint8]:
         mask = cut(scene, start, LOOSE_PRIOR_PX, 1, 60, 6.0)
     mask = drop_specks(mask)
     out = np.zeros((size, size), np.uint8)
-    out[draft.window.rows, draft.window.columns] = soften(draft.rgb, small, mask)
+    out[draft.window.rows, draft.window.columns] = _soften(draft.rgb, small, mask)
     return out
 
 
 def _overlap(alpha: NDArray[np.uint8], depth_mask: Mask) -> float:
     seen = resize_mask(alpha > 127, depth_mask.shape[0])
     return float((seen & depth_mask).sum() / max(1, int((seen | depth_mask).sum())))
+
+
+def _soften(rgb: Colour, small: Colour, mask: Mask) -> NDArray[np.uint8]:
+    """Coverage [H, H] uint8 in a window: 255 inside the mask [h, h], 0 outside, by the colours in the rim."""
+    factor = rgb.shape[0] // small.shape[0]
+    out = np.repeat(np.repeat(mask.astype(np.uint8) * 255, factor, 0), factor, 1)
+    matte(rgb, small, signed_distance(mask), factor, out)
+    return out

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from engine.segment.kernels import squared_distance
+
 Mask = NDArray[np.bool_]
 Real = NDArray[np.float32]
 Colour = NDArray[np.uint8]
@@ -42,58 +44,33 @@ def resize_mask(mask: Mask, size: int) -> Mask:
 
 
 def signed_distance(mask: Mask) -> Real:
-    """Pixels to the nearest border between object and background, positive inside; [h, w]."""
+    """Pixels to the border between object and background, positive inside; [h, w]."""
     if not mask.any() or mask.all():
         return np.full(mask.shape, np.float32(1e4 if mask.any() else -1e4))
-    inside = ndimage.distance_transform_edt(mask)
-    outside = ndimage.distance_transform_edt(~mask)
-    return np.asarray(np.where(mask, inside - 0.5, 0.5 - outside), np.float32)
+    mask = np.ascontiguousarray(mask)
+    distance = np.sqrt(squared_distance(~mask))
+    return np.where(mask, distance - np.float32(0.5), np.float32(0.5) - np.sqrt(squared_distance(mask)))
 
 
-def gradient(colour: Real) -> Real:
-    """[h, w] levels a pixel: forward differences, the channel that changes most, lightly smoothed."""
-    g = ndimage.gaussian_filter(colour, (0.7, 0.7, 0), truncate=3)
-    out = np.zeros(colour.shape[:2], np.float32)
-    out[:, :-1] = np.abs(np.diff(g, axis=1)).max(-1)
-    dy = np.abs(np.diff(g, axis=0)).max(-1)
-    out[:-1] = np.hypot(out[:-1], dy)
-    return out
-
-
-def local_mean(colour: Real, weight: Real, sigma: float, step: int) -> tuple[Real, Real]:
-    """Weighted mean [h, w, 3] and standard deviation [h, w] of the colours near each pixel.
+def local_statistics(rgb: Colour, weight: Real, sigma: float) -> Real:
+    """[h, w, 4] weighted mean colour and standard deviation near each pixel of a small image.
 
     A normalised convolution (Knutsson and Westin, 1993) at `sigma` pixels, and at four times that where nothing is
-    near, computed on every `step`-th pixel. Where there is nothing at all, the image's weighted mean.
+    near. Where there is nothing at all, the image's weighted mean. rgb: [h, w, 3]. weight: [h, w].
     """
-    h, w = weight.shape
-    c, m = colour[::step, ::step], weight[::step, ::step]
-    total = np.full(m.shape, 1e-9, np.float32)
-    overall = (c * m[..., None]).sum((0, 1)) / max(float(m.sum()), 1e-6)
-    mean = np.broadcast_to(overall * np.float32(1e-9), c.shape).astype(np.float32)
-    square = np.full(m.shape, float((overall**2).sum()) * 1e-9, np.float32)
-    energy = (c**2).sum(-1) * m
-    for reach, share in ((1, 1.0), (4, 1e-3)):
-        s = sigma * reach / step
-        total += share * ndimage.gaussian_filter(m, s, truncate=2.5)
-        square += share * ndimage.gaussian_filter(energy, s, truncate=2.5)
-        for k in range(3):
-            mean[..., k] += share * ndimage.gaussian_filter(c[..., k] * m, s, truncate=2.5)
-    mean /= total[..., None]
-    deviation = np.sqrt(np.maximum(square / total - (mean**2).sum(-1), 0) / 3)
-    if step == 1:
-        return mean, deviation
-    grow = lambda plane: np.asarray(  # noqa: E731 - four uses within two lines
-        Image.fromarray(np.ascontiguousarray(plane)).resize((w, h), Image.Resampling.BILINEAR)
-    )
-    return np.stack([grow(mean[..., k]) for k in range(3)], -1), grow(deviation)
-
-
-def colour_bins(rgb: Colour) -> NDArray[np.int32]:
-    """[h, w] the bin of each pixel in a histogram over lightness and two colour differences, 64 each."""
-    c = rgb.astype(np.int32)
-    r, g, b = c[..., 0], c[..., 1], c[..., 2]
-    return np.asarray((((r + 2 * g + b) >> 4) * _BINS + ((g - r + 256) >> 3)) * _BINS + ((g - b + 256) >> 3))
+    planes = [np.ascontiguousarray(rgb[..., k], np.float32) for k in range(3)]
+    total = float(weight.sum()) + 1e-6
+    sums = [weight, *(plane * weight for plane in planes)]
+    sums.append(weight * (planes[0] ** 2 + planes[1] ** 2 + planes[2] ** 2))
+    tiny = 1e-9
+    near = []
+    for plane in sums:
+        blurred = ndimage.gaussian_filter(plane, sigma, truncate=2.5)
+        blurred += 1e-3 * ndimage.gaussian_filter(plane, 4 * sigma, truncate=2.5)
+        near.append(blurred + tiny * (float(plane.sum()) / total))
+    mean = [plane / near[0] for plane in near[1:4]]
+    variance = near[4] / near[0] - mean[0] ** 2 - mean[1] ** 2 - mean[2] ** 2
+    return np.stack([*mean, np.sqrt(np.maximum(variance, 0) / 3)], -1).astype(np.float32)
 
 
 def colour_density(bins: NDArray[np.int32], weight: Real) -> Real:
@@ -103,10 +80,8 @@ def colour_density(bins: NDArray[np.int32], weight: Real) -> Real:
     out = np.zeros(_BINS**3, np.float32)
     if not len(used):
         return out
-    lowest, highest = np.unravel_index(used, (_BINS, _BINS, _BINS)), None
-    highest = tuple(min(_BINS, int(axis.max()) + 4) for axis in lowest)
-    corner = tuple(max(0, int(axis.min()) - 3) for axis in lowest)
-    window = tuple(slice(a, b) for a, b in zip(corner, highest, strict=True))
+    axes = np.unravel_index(used, (_BINS, _BINS, _BINS))
+    window = tuple(slice(max(0, int(axis.min()) - 3), int(axis.max()) + 4) for axis in axes)
     smooth = ndimage.gaussian_filter(counts.reshape((_BINS,) * 3)[window], (1.0, 0.8, 0.8), truncate=3)
     out.reshape((_BINS,) * 3)[window] = smooth / max(float(smooth.sum()), 1e-9)
     return out

@@ -17,12 +17,11 @@ from engine.segment.fields import (
     Colour,
     Mask,
     Real,
-    colour_bins,
     colour_density,
-    gradient,
-    local_mean,
+    local_statistics,
     signed_distance,
 )
+from engine.segment.kernels import describe
 from engine.segment.solve import minimise_cut
 
 # Lengths are in pixels of an image of 1024², and scaled to the working size.
@@ -43,7 +42,6 @@ class Scene:
     """A view at a working size, and all that does not depend on the labels. unit: pixels that are one at 1024²."""
 
     unit: float
-    colour: Real
     bins: NDArray[np.int32]
     distance: Real
     gradient: Real
@@ -58,44 +56,26 @@ class Scene:
 def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     """Prepare a window [n, n, 3] with the depth's silhouette in it [n, n]."""
     distance = signed_distance(silhouette)
-    colour = rgb.astype(np.float32)
-    slope = gradient(colour)
     background = distance < -OUTSIDE_PX * unit
     if background.sum() < 100:
         background = distance <= np.quantile(distance, 0.05)
+    step = max(1, round(8 * unit))
+    few, weight = rgb[::step, ::step], background[::step, ::step].astype(np.float32)
+    behind = local_statistics(few, weight, 64 * unit / step)
+    before = local_statistics(few, (distance > 6 * unit)[::step, ::step].astype(np.float32), 16 * unit / step)
+    slope, bins, to_b, to_f, shade = describe(rgb, behind, before, step)
     noise = float(np.median(slope[background])) + 0.5
     edge = _SMOOTHNESS * (_EDGE_FLOOR + (1 - _EDGE_FLOOR) / (1 + (slope / (3 * noise + 4)) ** 2))
-    step = max(1, round(8 * unit))
-    mean_b, dev_b = local_mean(colour, background.astype(np.float32), 64 * unit, step)
-    mean_f, dev_f = local_mean(colour, (distance > 6 * unit).astype(np.float32), 16 * unit, step)
-    to_b = np.sqrt(((colour - mean_b) ** 2).sum(-1) / 3) / np.maximum(1.5 * dev_b, 3)
-    to_f = np.sqrt(((colour - mean_f) ** 2).sum(-1) / 3) / np.maximum(1.5 * dev_f, 6)
 
     calm = (slope < _CALM_LEVELS + 2 * noise) & (distance < _SHADOW_REACH_PX * unit)
     labels, _ = ndimage.label(ndimage.binary_opening(calm) | background)
     reached = np.zeros(int(labels.max()) + 1, np.bool_)
-    reached[np.unique(labels[background])] = True
+    reached[labels[background]] = True
     reached[0] = False
     flooded = reached[labels]
-    to_b = np.where(flooded, np.minimum(to_b, 0.5), to_b)
-
-    share = (colour * mean_b).sum(-1) / np.maximum((mean_b**2).sum(-1), 1)
-    tint = np.sqrt(((colour - share[..., None] * mean_b) ** 2).sum(-1))
-    shadow = (tint < 0.3 * share * mean_b.mean(-1) + 4) & (share < 0.65) & (distance < 0)
+    to_b = np.where(flooded, np.minimum(to_b, np.float32(0.5)), to_b)
     near = np.clip((to_b**2 - to_f**2) / 4, -_STRONGEST, _STRONGEST)
-    return Scene(
-        unit,
-        colour,
-        colour_bins(rgb),
-        distance,
-        slope,
-        np.asarray(edge, np.float32),
-        background,
-        np.asarray(near, np.float32),
-        flooded,
-        shadow,
-        noise,
-    )
+    return Scene(unit, bins, distance, slope, edge, background, near, flooded, shade & (distance < 0), noise)
 
 
 def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iterations: int, band_px: float) -> Mask:
@@ -141,7 +121,7 @@ def contour_offset(scene: Scene, mask: Mask) -> float | None:
 
     The 75th percentile; None where less than a tenth of the contour is clear.
     """
-    contour = mask ^ ndimage.binary_erosion(mask)
+    contour = mask & (signed_distance(mask) < 1)
     clear = contour & (scene.gradient > 6 * scene.noise + 10)
     if clear.sum() < max(20, 0.1 * contour.sum()):
         return None
