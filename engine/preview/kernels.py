@@ -80,7 +80,7 @@ def light_rows(
             ambient = b0 * openness[i0] + b1 * openness[i1] + b2 * openness[i2]
             key = max(0.0, (-0.45 * n0 + 0.65 * n1 + 0.612 * n2 + 0.25) / 1.25)
             fill = max(0.0, (0.72 * n0 + 0.18 * n1 + 0.67 * n2 + 0.35) / 1.35)
-            light = (0.46 + 0.12 * n1) * (0.25 + 0.75 * ambient) + (0.74 * key + 0.30 * fill) * (0.45 + 0.55 * ambient)
+            light = (0.58 + 0.14 * n1) * (0.25 + 0.75 * ambient) + (0.86 * key + 0.32 * fill) * (0.45 + 0.55 * ambient)
             rim = (1 - facing) ** 4 * (0.4 + 0.6 * max(0.0, n1)) * ambient * 0.16
             h0, h1, h2 = e0 - 0.45, e1 + 0.65, e2 + 0.612  # between the eye and the key light
             shine = max(0.0, (n0 * h0 + n1 * h1 + n2 * h2) / np.sqrt(h0 * h0 + h1 * h1 + h2 * h2))

@@ -28,7 +28,7 @@ FOV_DEG = 28.0
 SUPERSAMPLE = 2
 WIRE_FACES = 4000
 """Meshes of more faces than this show the edges of their simplification: their own would cover the picture."""
-WIRE_ALPHA = 0.17
+WIRE_ALPHA = 0.15
 CREASE_DEG = 50.0
 _GROUND_CELLS = 72
 _GROUND_RADII = 2.4
@@ -158,9 +158,8 @@ def _draw(stage: _Stage, azimuth_deg: float, size_px: int) -> NDArray[np.uint8]:
         )
 
     parallel_map(band, row_bands(size_px, 4 * thread_count()))
-    picture = rgb + (1 - coverage[..., None]) * _backdrop(stage, camera.scaled_to(size_px // 2), size_px)[
-        ..., None
-    ] * np.array([0.985, 0.99, 1.0], np.float32)
+    backdrop = _backdrop(stage, camera.scaled_to(size_px // 2), size_px)
+    picture = rgb + ((1 - coverage) * backdrop)[..., None] * np.array([0.985, 0.99, 1.0], np.float32)
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -93,7 +93,9 @@ class ReferenceRasterizer:
         return (out * scale).astype(np.float32).reshape(*uv.shape[:-1], -1)
 
 
-def _cover(corners: NDArray[np.int64], px: NDArray[np.int64], py: NDArray[np.int64]) -> tuple[int, Float, Float]:
+def _cover(
+    corners: NDArray[np.int64], px: NDArray[np.int64], py: NDArray[np.int64]
+) -> tuple[int, NDArray[np.bool_], Float]:
     """One face: twice its area, which pixels are inside [H, W], the edge functions [3, H, W] opposite each corner."""
     (x0, y0), (x1, y1), (x2, y2) = corners.tolist()
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
@@ -130,7 +132,7 @@ def _bilinear(chain: MipChain, levels: NDArray[np.int64], uv: Float) -> Float:
     fx, fy = (x - x0)[:, None], (y - y0)[:, None]
 
     def texel(column: NDArray[np.int64], row: NDArray[np.int64]) -> Float:
-        return chain.texels[first + row * width + column].astype(np.float64)
+        return np.asarray(chain.texels[first + row * width + column], np.float64)
 
     top = (1 - fx) * texel(x0, y0) + fx * texel(x1, y0)
     bottom = (1 - fx) * texel(x0, y1) + fx * texel(x1, y1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.sample import pictures
-from engine.sample.shapes import both, box, capsule, cylinder, lathe, sphere, torus, turned
+from engine.sample.shapes import box, capsule, cylinder, lathe, sphere, torus, turned
 from engine.sample.solid import Decal, Material, Part, Solid
 
 WOOD, RED, GREEN, BLACK, BRASS, CREAM, INSIDE, BLUE = range(8)
@@ -23,11 +23,11 @@ def _wheel(x: float, y: float, z: float, radius: float, material: int) -> list[P
     side = 1 if x > 0 else -1
     parts = [
         Part(cylinder((x, y, z), 0, radius, 0.026, 0.008), material),
-        Part(cylinder((x + side * 0.030, y, z), 0, radius * 0.72, 0.012, 0.003), material, "cut", 0.003),
+        Part(cylinder((x + side * 0.030, y, z), 0, radius * 0.76, 0.016, 0.003), material, "cut", 0.003),
         Part(cylinder((x, y, z), 0, 0.024, 0.036, 0.006), BRASS, blend=0.003),
     ]
     for k in range(3):
-        spoke = box((x + side * 0.008, y, z), (0.010, radius * 0.80, 0.010), 0.003)
+        spoke = box((x + side * 0.014, y, z), (0.010, radius * 0.80, 0.011), 0.004)
         parts.append(Part(turned(spoke, 0, 60 * k + 20 * radius, (x, y, z)), CREAM))
     return parts
 
@@ -43,8 +43,8 @@ def locomotive() -> Solid:
         Part(capsule((0, -0.165, -0.44), (0, -0.150, -0.485), 0.014), BLACK, blend=0.004),
         # boiler with bands
         Part(cylinder((0, -0.005, 0.14), 2, 0.128, 0.235, 0.022), GREEN, blend=0.006),
-        Part(both(cylinder((0, -0.005, 0.14), 2, 0.2, 0.014)), BRASS, "paint"),
-        Part(both(cylinder((0, -0.005, 0.265), 2, 0.2, 0.014)), BRASS, "paint"),
+        Part(cylinder((0, -0.005, 0.14), 2, 0.132, 0.014), BRASS, "paint"),
+        Part(cylinder((0, -0.005, 0.265), 2, 0.132, 0.014), BRASS, "paint"),
         Part(cylinder((0, -0.005, 0.375), 2, 0.112, 0.016, 0.008), BLACK, blend=0.006),
         Part(torus((0, -0.005, 0.390), 2, 0.092, 0.010), BRASS, blend=0.003),
         # funnel with a mouth, dome, whistle

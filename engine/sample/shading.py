@@ -44,7 +44,7 @@ def solid_texture(solid: Solid, vertices: NDArray[np.float64]) -> SolidTexture:
     openness = solid.openness(p, normals)
     key = np.array([0.35, 0.80, 0.50])
     towards_key = np.clip((normals @ (key / np.linalg.norm(key)) + 0.4) / 1.4, 0, 1)
-    light = (0.60 + 0.16 * (0.5 + 0.5 * normals[:, 1]) + 0.30 * towards_key) * (0.42 + 0.58 * openness)
+    light = (0.68 + 0.14 * (0.5 + 0.5 * normals[:, 1]) + 0.22 * towards_key) * (0.45 + 0.55 * openness)
     attributes = np.concatenate([p, normals, light[:, None], solid.material_fields(p)], 1)
     materials = np.zeros((len(solid.materials), 12))
     for row, m in zip(materials, solid.materials, strict=True):
@@ -72,13 +72,13 @@ def solid_texture(solid: Solid, vertices: NDArray[np.float64]) -> SolidTexture:
 
 
 @jit_inline
-def _smoothstep(low: float, high: float, x: float) -> float:
+def _smoothstep(low: Any, high: Any, x: Any) -> Any:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
 @jit
-def _hash(x: int, y: int, z: int) -> float:
+def _hash(x: int, y: int, z: int) -> Any:
     """A value 0..1 for a cell."""
     h = (x * 374761393 + y * 668265263 + z * 2147483647) & 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
@@ -86,7 +86,7 @@ def _hash(x: int, y: int, z: int) -> float:
 
 
 @jit
-def _noise(x: float, y: float, z: float) -> float:
+def _noise(x: float, y: float, z: float) -> Any:
     """Value noise -1..1 with one cell a unit."""
     ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     fx, fy, fz = x - ix, y - iy, z - iz
@@ -100,7 +100,7 @@ def _noise(x: float, y: float, z: float) -> float:
 
 
 @jit
-def _pattern(material: Array, x: float, y: float, z: float, width: float) -> float:
+def _pattern(material: Array, x: float, y: float, z: float, width: float) -> Any:
     """How much of the second colour, 0..1. width: the pixel's, in object units."""
     kind, scale = int(material[6]), material[7]
     soft = max(width * scale * 1.5, 0.03)

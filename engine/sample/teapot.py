@@ -11,7 +11,7 @@ from engine.sample.solid import Decal, Material, Part, Solid
 
 GLAZE, BLUE, STRIPE, GOLD, CORAL, INSIDE, FOOT = range(7)
 _MATERIALS = (
-    Material((240, 234, 218), (228, 218, 196), "speckle", 26),
+    Material((246, 242, 230), (236, 229, 212), "speckle", 40),
     Material((44, 84, 148), (54, 98, 164), "speckle", 20),
     Material((44, 84, 148), (240, 234, 218), "stripes", 9.0, (1, 0, 0)),
     Material((212, 158, 62), (196, 140, 48), "speckle", 24),
