@@ -16,7 +16,7 @@ from config.job import Model
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
-from engine.quality.score import Evaluation, ViewFigures
+from engine.quality.score import Evaluation
 from engine.quality.verdict import Verdict, judge
 
 SCHEMA_VERSION: Final = 1
@@ -28,7 +28,7 @@ PACKAGES: Final = ("meshdrop", "numpy", "scipy", "scikit-image", "numba", "pillo
 
 
 def schema(name: SchemaName) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `<name>.json`; `job` is job.toml's."""
+    """The JSON Schema (draft 2020-12) of `<name>.json`; job.toml's is `$defs/JobOptions` of `job`."""
     text = resources.files("engine.quality").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
@@ -70,7 +70,7 @@ def quality_json(
 ) -> dict[str, Any]:
     """The content of quality.json; the limits are the job's (`bundle.options.thresholds`).
 
-    coverage: shares of the surface and the count of texels, the keys of COVERAGE. timings_s: seconds by stage.
+    coverage: shares, the keys of COVERAGE. timings_s: seconds by stage.
     """
     verdict = verdict_on(evaluation, bundle, calibration)
     first = calibration.depth["front"]
@@ -82,7 +82,7 @@ def quality_json(
         "psnr_expected": verdict.psnr_expected,
         "ssim_expected": verdict.ssim_expected,
         **{name: asdict(evaluation.domain(name)) for name in ("on_white", "foreground", "inside")},
-        "views": {name: _view(evaluation.views[name]) for name in VIEW_NAMES},
+        "views": {name: asdict(evaluation.views[name]) for name in VIEW_NAMES},
         "calibration": {
             "source": calibration.source,
             "fov_deg": float(calibration.fov_deg),
@@ -91,7 +91,7 @@ def quality_json(
             "layout": {name: asdict(calibration.layout[name]) for name in VIEW_NAMES},
             "ambiguous": bool(calibration.ambiguous),
         },
-        "coverage": {key: _plain(coverage[key]) for key in COVERAGE},
+        "coverage": {key: float(coverage[key]) for key in COVERAGE},
         "mesh": asdict(evaluation.mesh),
         "model": model,
         "timings_s": {stage: float(seconds) for stage, seconds in timings_s.items()},
@@ -106,14 +106,6 @@ def verdict_on(evaluation: Evaluation, bundle: Bundle, calibration: Calibration)
     """The verdict by the job's own limits."""
     headline = evaluation.headline
     return judge(headline.psnr, headline.ssim, calibration.ambiguous, bundle.options.thresholds)
-
-
-def _plain(value: Any) -> float | int:
-    return int(value) if float(value).is_integer() and not isinstance(value, float) else float(value)
-
-
-def _view(figures: ViewFigures) -> dict[str, Any]:
-    return asdict(figures)
 
 
 def cameras_json(

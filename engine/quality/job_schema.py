@@ -1,22 +1,59 @@
-"""`python -m engine.quality.job_schema` writes schemas/job.schema.json anew from config/job.py."""
+"""The schema of job.json, made from the options' model: `python -m engine.quality.job_schema` writes it anew."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from config.job import JobOptions
 
+DIGEST: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
 
 def job_schema() -> dict[str, Any]:
-    """The schema of job.toml's content, as the model of the job's options states it."""
-    model = JobOptions.model_json_schema()
+    """The schema of job.json. Its options, $defs/JobOptions, are also what job.toml may hold."""
+    options = JobOptions.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = options.pop("$defs", {})
+    file = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["bytes", "sha256"],
+        "properties": {
+            "bytes": {"type": "integer", "minimum": 0, "description": "Its length."},
+            "sha256": {**DIGEST, "description": "Its digest."},
+        },
+    }
+    properties = {
+        "schema_version": {"const": 1, "description": "Version of this schema."},
+        "name": {"type": "string", "description": "The bundle's name as it was dropped."},
+        "options": {"$ref": "#/$defs/JobOptions", "description": "The options as they were used."},
+        "notes": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What was converted on reading, in sentences.",
+        },
+        "files": {
+            "type": "object",
+            "additionalProperties": {"$ref": "#/$defs/File"},
+            "description": "Each file of the result.",
+        },
+        "inputs": {"type": "object", "additionalProperties": DIGEST, "description": "SHA-256 of each input file."},
+        "versions": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Versions of the program and what it builds on.",
+        },
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "meshdrop:job.schema.json",
-        **model,
-        "title": "job.toml",
+        "title": "job.json",
+        "description": "What was asked for, and what was made of it.",
+        "type": "object",
+        "required": list(properties),
+        "properties": properties,
+        "$defs": {**definitions, "JobOptions": options, "File": file},
     }
 
 
