@@ -24,8 +24,8 @@ class SolidTexture:
     """A solid's looks as arrays for the kernel.
 
     attributes: [V, 7 + M] float32 for each vertex: position and normal in object units, light, material fields.
-    materials: [M, 12] float64: two colours 0..255, pattern, scale, axis, 0. decals: [D, 12] float64: centre, right and
-    up over the width, width, height over width, reach. The pictures' RGBA lie in texels [N, 4] uint8 one after the
+    materials: [M, 12] float64: two colours 0..255, pattern, scale, axis, 0. decals: [D, 13] float64: centre, right, up,
+    width, height over width, reach, squared radius about the centre. The pictures' RGBA lie in texels [N, 4] uint8 one after the
     other, levels [L, 3] int64 as in MipChain; decal d's are levels decal_levels[d]..decal_levels[d + 1].
     """
 
@@ -49,13 +49,14 @@ def solid_texture(solid: Solid, vertices: NDArray[np.float64]) -> SolidTexture:
     materials = np.zeros((len(solid.materials), 12))
     for row, m in zip(materials, solid.materials, strict=True):
         row[:11] = (*m.colour, *m.second, PATTERNS.index(m.pattern), m.scale, *m.axis)
-    decals = np.zeros((len(solid.decals), 12))
+    decals = np.zeros((len(solid.decals), 13))
     texels, levels, decal_levels = [np.zeros((1, 4), np.uint8)], [], [0]
     first = 1
     for row, d in zip(decals, solid.decals, strict=True):
         image = np.asarray(d.picture.convert("RGBA"))
         aspect = image.shape[0] / image.shape[1]
-        row[:] = (*d.centre, *d.right, *d.up, d.width, aspect, d.reach)
+        radius2 = (d.width / 2) ** 2 * (1 + aspect**2) + d.reach**2
+        row[:] = (*d.centre, *d.right, *d.up, d.width, aspect, d.reach, radius2)
         chain = mip_chain(image)
         texels.append(chain.texels)
         levels.append(chain.levels + np.array([first, 0, 0]))
@@ -196,9 +197,12 @@ def _colour(
             for c in range(3):
                 rgb[c] += weight * (material[c] + (material[3 + c] - material[c]) * t)
     for d in range(len(decals)):
+        apart = (x - decals[d, 0]) ** 2 + (y - decals[d, 1]) ** 2 + (z - decals[d, 2]) ** 2
+        if apart > decals[d, 12]:
+            continue
         first = decal_levels[d]
         _decal_over(decals[d], texels, levels, first, decal_levels[d + 1] - first, point, width, rgb)
-    grain = 1 + 0.035 * _noise(9 * x + 3, 9 * y, 9 * z) + 0.02 * _noise(47 * x, 47 * y + 7, 47 * z)
+    grain = 1 + 0.035 * _noise(21 * x, 21 * y + 7, 21 * z)
     for c in range(3):
         rgb[c] *= point[6] * grain
 
@@ -212,21 +216,34 @@ def _shade_rows(
     """Colour a supersampled band [h·s, W·s] and average it; out, zero before: rgb [h, W, 3], coverage [h, W]."""
     point, colour = np.zeros(7), np.zeros(3)
     share = 1.0 / (supersample * supersample)
-    for line in range(face_index.shape[0]):
-        for column in range(face_index.shape[1]):
-            face = face_index[line, column]
-            if face < 0:
+    for y in range(coverage.shape[0]):
+        for x in range(coverage.shape[1]):
+            covered, near, far = 0, 1e30, 0.0
+            for k in range(supersample * supersample):
+                line, column = y * supersample + k // supersample, x * supersample + k % supersample
+                if face_index[line, column] >= 0:
+                    z = np.float64(depth[line, column])
+                    covered, near, far = covered + 1, min(near, z), max(far, z)
+            if covered == 0:
                 continue
-            b0, b1 = np.float64(barycentric[line, column, 0]), np.float64(barycentric[line, column, 1])
-            width = pixel_over_depth * np.float64(depth[line, column])
-            i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
-            _colour(
-                attributes, materials, decals, texels, levels, decal_levels, i0, i1, i2, b0, b1, width, point, colour
-            )  # fmt: skip
-            y, x = line // supersample, column // supersample
-            coverage[y, x] += np.float32(share)
-            for c in range(3):
-                rgb[y, x, c] += np.float32(min(colour[c], 255.0) * share / 255)
+            coverage[y, x] = covered * share
+            # The pattern is smoothed over a pixel anyway: away from outlines the diagonal's samples are enough.
+            diagonal = covered == supersample * supersample and far < 1.01 * near
+            for k in range(supersample * supersample):
+                line, column = y * supersample + k // supersample, x * supersample + k % supersample
+                face = face_index[line, column]
+                if face < 0 or (diagonal and k % supersample != k // supersample):
+                    continue
+                b0, b1 = np.float64(barycentric[line, column, 0]), np.float64(barycentric[line, column, 1])
+                width = pixel_over_depth * np.float64(depth[line, column])
+                i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
+                _colour(
+                    attributes, materials, decals, texels, levels, decal_levels, i0, i1, i2, b0, b1, width, point,
+                    colour,
+                )  # fmt: skip
+                weight = share * supersample if diagonal else share
+                for c in range(3):
+                    rgb[y, x, c] += np.float32(min(colour[c], 255.0) * weight / 255)
 
 
 @jit
@@ -281,7 +298,7 @@ def render_solid(
     rgb, coverage = np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.float32)
     first, end = drawing.rows()
     first, end = first // supersample, -(-end // supersample)
-    sample_over_depth = units_per_world / float(camera.K[0, 0]) / supersample
+    pixel_over_depth = units_per_world / float(camera.K[0, 0])
     t = texture
 
     def band(rows: tuple[int, int]) -> None:
@@ -289,7 +306,7 @@ def render_solid(
         fragments = drawing.draw(a * supersample, b * supersample)
         _shade_rows(
             t.attributes, t.materials, t.decals, t.texels, t.levels, t.decal_levels, drawing.faces, supersample,
-            sample_over_depth, fragments.face_index, fragments.barycentric, fragments.depth, rgb[a:b], coverage[a:b],
+            pixel_over_depth, fragments.face_index, fragments.barycentric, fragments.depth, rgb[a:b], coverage[a:b],
         )  # fmt: skip
 
     if end > first:
