@@ -62,7 +62,7 @@ def squared_distance(mask: NDArray[np.bool_]) -> Real:
 @jit
 def describe(
     rgb: NDArray[np.uint8], background: Real, foreground: Real, step: int
-) -> tuple[Real, NDArray[np.int32], Real, Real, NDArray[np.bool_]]:
+) -> tuple[Real, NDArray[np.int32], Real, Real, NDArray[np.bool_], NDArray[np.bool_]]:
     """What each pixel looks like.
 
     rgb: [h, w, 3]. background, foreground: [h/step, w/step, 4] mean colour and standard deviation nearby, of every
@@ -78,6 +78,7 @@ def describe(
     to_b = np.empty((h, w), np.float32)
     to_f = np.empty((h, w), np.float32)
     shade = np.zeros((h, w), np.bool_)
+    dark = np.zeros((h, w), np.bool_)
     b = np.empty(4, np.float32)
     f = np.empty(4, np.float32)
     for y in range(h):
@@ -124,11 +125,12 @@ def describe(
             for k in range(3):
                 tint += (np.float32(rgb[y, x, k]) - share * b[k]) ** 2
             level = share * (b[0] + b[1] + b[2]) / 3
-            shade[y, x] = share < 0.65 and np.sqrt(tint) < np.float32(0.3) * level + 4
+            shade[y, x] = np.sqrt(tint) < np.float32(0.3) * level + 4
+            dark[y, x] = shade[y, x] and share < np.float32(0.65)
             red, green, blue = int(rgb[y, x, 0]), int(rgb[y, x, 1]), int(rgb[y, x, 2])
             light = (red + 2 * green + blue) >> 4
             bins[y, x] = (light * 64 + ((green - red + 256) >> 3)) * 64 + ((green - blue + 256) >> 3)
-    return slope, bins, to_b, to_f, shade
+    return slope, bins, to_b, to_f, dark, shade
 
 
 @jit

@@ -32,7 +32,7 @@ TIGHT_PRIOR_PX = 1.0
 _SMOOTHNESS = 2.0
 _EDGE_FLOOR = 0.06
 _STRONGEST = 3.0
-_CALM_LEVELS = 4.0
+_CALM_LEVELS = 3.0
 _SHADOW_REACH_PX = 14.0
 _UNSEEN_DENSITY = 2e-6
 
@@ -49,7 +49,7 @@ class Scene:
     background: Mask
     near_background: Real
     flooded: Mask
-    shadow: Mask
+    ceiling: Real
     noise: float
 
 
@@ -63,7 +63,7 @@ def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     few, weight = rgb[::step, ::step], background[::step, ::step].astype(np.float32)
     behind = local_statistics(few, weight, 64 * unit / step)
     before = local_statistics(few, (distance > 6 * unit)[::step, ::step].astype(np.float32), 16 * unit / step)
-    slope, bins, to_b, to_f, shade = describe(rgb, behind, before, step)
+    slope, bins, to_b, to_f, shade, tinted = describe(rgb, behind, before, step)
     noise = float(np.median(slope[background])) + 0.5
     edge = _SMOOTHNESS * (_EDGE_FLOOR + (1 - _EDGE_FLOOR) / (1 + (slope / (3 * noise + 4)) ** 2))
 
@@ -75,7 +75,19 @@ def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     flooded = reached[labels]
     to_b = np.where(flooded, np.minimum(to_b, np.float32(0.5)), to_b)
     near = np.clip((to_b**2 - to_f**2) / 4, -_STRONGEST, _STRONGEST)
-    return Scene(unit, bins, distance, slope, edge, background, near, flooded, shade & (distance < 0), noise)
+    shadow = shade & (distance < 0)
+    shadow |= penumbra(shadow, flooded, tinted, unit) & (distance < 0)
+    ceiling = np.where(shadow, SH, 2 * _STRONGEST)
+    ceiling = np.where(flooded, np.where(distance < 0, FO, FI), ceiling).astype(np.float32)
+    return Scene(unit, bins, distance, slope, edge, background, near, flooded, ceiling, noise)
+
+
+FO, FI, SH = -1.0, -1.3, -0.3
+
+
+def penumbra(shadow: Mask, flooded: Mask, shade: Mask, unit: float) -> Mask:
+    """Shades of the background between a dark shadow and the open background."""
+    return np.asarray(shade & (signed_distance(shadow) > -6 * unit) & (signed_distance(flooded) > -8 * unit))
 
 
 def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iterations: int, band_px: float) -> Mask:
@@ -108,7 +120,7 @@ def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iteratio
         other_density = colour_density(bins, outside)
         ratio = np.log((object_density + _UNSEEN_DENSITY) / (other_density + _UNSEEN_DENSITY))
         evidence = 0.5 * np.clip(ratio, -_STRONGEST, _STRONGEST)[bins] + 0.5 * scene.near_background
-        evidence = np.where(scene.shadow, np.minimum(evidence, 0), evidence) + prior
+        evidence = np.minimum(evidence, scene.ceiling) + prior
         flat = np.ascontiguousarray(u.ravel())
         minimise_cut(flat, np.ascontiguousarray(-0.5 * evidence.ravel(), np.float32), edge, active, n, iterations)
         u = flat.reshape(n, n)
