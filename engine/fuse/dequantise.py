@@ -46,27 +46,22 @@ class Bounds(NamedTuple):
         return np.asarray(np.maximum(levels, slope), np.float32)
 
 
-def disparity_bounds(codes: NDArray[np.uint16], mask: Mask, coding: DepthCoding, camera: Camera) -> Bounds:
-    """What each code allows. codes, mask: [h, w] at the camera's size."""
+def disparity_bounds(
+    codes: NDArray[np.uint16], coding: DepthCoding, camera: Camera, corner_px: tuple[int, int] = (0, 0)
+) -> Bounds:
+    """What each code allows. codes: [h, w], 0 = background; corner_px: (u, v) of its first pixel in the whole image."""
+    mask = codes > 0
     code = np.where(mask, codes, 1).astype(np.float64)
-    if coding.rounding == "floor":
-        first, past = code, np.minimum(code + 1, coding.code_max)
-    else:
-        first, past = code - 0.5, np.minimum(code + 0.5, coding.code_max)
+    first, past = (code, code + 1) if coding.rounding == "floor" else (code - 0.5, code + 0.5)
+    past = np.minimum(past, coding.code_max)
     depth = [coding.decode(c) for c in (first, (first + past) / 2, past)]
     if coding.measure == "ray":
-        along = _planar_over_ray(camera)
-        depth = [d * along for d in depth]
+        rows, columns = (np.arange(n) + 0.5 + corner for n, corner in zip(codes.shape, corner_px[::-1], strict=True))
+        x, y = (columns - camera.K[0, 2]) / camera.K[0, 0], (rows - camera.K[1, 2]) / camera.K[1, 1]
+        planar_over_ray = 1 / np.sqrt(1 + x[None, :] ** 2 + y[:, None] ** 2)
+        depth = [d * planar_over_ray for d in depth]
     a, middle, b = (np.where(mask, 1 / np.maximum(d, 1e-6), 0).astype(np.float32) for d in depth)
     return Bounds(np.minimum(a, b), middle, np.maximum(a, b))
-
-
-def _planar_over_ray(camera: Camera) -> NDArray[np.float64]:
-    """[h, w] the camera's z of a point at distance 1 along each pixel's ray."""
-    centre = np.arange(camera.size_px) + 0.5
-    x = (centre - camera.K[0, 2]) / camera.K[0, 0]
-    y = (centre - camera.K[1, 2]) / camera.K[1, 1]
-    return np.asarray(1 / np.sqrt(1 + x[None, :] ** 2 + y[:, None] ** 2))
 
 
 def surface_links(middle: Image, jump: Image) -> tuple[Mask, Mask]:

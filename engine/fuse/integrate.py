@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fuse.view_maps import CHANNELS, ViewMaps
+from engine.fuse.view_maps import ViewMaps
 from engine.jit import jit, parallel_map, row_bands
 from engine.progress import Checkpoint
 
@@ -87,36 +87,14 @@ def _integrate(phi, x0, x1, origin, voxel, pixels, views, truncation, tolerance)
 
 
 def integrate(
-    views: list[ViewMaps],
-    origin: NDArray[np.float64],
-    voxel_size: float,
-    shape: tuple[int, int, int],
-    checkpoint: Checkpoint,
+    maps: ViewMaps, origin: NDArray[np.float64], voxel_size: float, shape: tuple[int, int, int], checkpoint: Checkpoint
 ) -> NDArray[np.float32]:
     """[X, Y, Z] float32 truncated signed distance in world units, positive outside and on the volume's own faces."""
-    h = max(view.pixels.shape[0] for view in views)
-    w = max(view.pixels.shape[1] for view in views)
-    pixels = np.zeros((len(views), h, w, CHANNELS), np.float32)
-    table = np.zeros((len(views), 18))
-    for m, view in enumerate(views):
-        rows, columns = view.pixels.shape[:2]
-        pixels[m, :rows, :columns] = view.pixels
-        K = view.camera.K
-        table[m, :12] = view.camera.camera_from_world[:3].ravel()
-        # pixel centres at whole numbers, counted from the crop's corner
-        table[m, 12:] = (
-            K[0, 0],
-            K[1, 1],
-            K[0, 2] - 0.5 - view.corner_px[0],
-            K[1, 2] - 0.5 - view.corner_px[1],
-            rows,
-            columns,
-        )
     phi = np.empty(shape, np.float32)
-    truncation = TRUNCATION_VOXELS * voxel_size
+    truncation, tolerance = TRUNCATION_VOXELS * voxel_size, TOLERANCE_VOXELS * voxel_size
 
     def fill(band: tuple[int, int]) -> None:
-        _integrate(phi, band[0], band[1], origin, voxel_size, pixels, table, truncation, TOLERANCE_VOXELS * voxel_size)
+        _integrate(phi, band[0], band[1], origin, voxel_size, maps.pixels, maps.table, truncation, tolerance)
 
     bands = row_bands(shape[0], 32)
     for first in range(0, len(bands), 8):

@@ -1,4 +1,4 @@
-"""What integration looks up in a view: its surface as local planes, and its edges.
+"""What the later steps look up in a view: its surface as local planes, and its edges.
 
 Depth renders are exact about *where* a surface ends, far more than about its depth: silhouettes and depth edges are
 known to half a pixel, while a level of 8-bit depth is several pixels wide. So distances to them are kept beside the
@@ -7,51 +7,69 @@ depth.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from engine.camera import Camera
+from engine.fuse.dequantise import Bounds, Image
 from engine.jit import jit
 
 DISPARITY, GRADIENT_U, GRADIENT_V, SILHOUETTE, EDGE, EDGE_NEAR, EDGE_FAR, JUMP = range(8)
-"""Channels of ViewMaps.pixels."""
+"""Channels of `ViewMaps.pixels`."""
 CHANNELS = 8
-MARGIN_PX = 24
-"""Background kept round the object: farther out is free space."""
+TABLE_COLUMNS = 18
 
 
-class ViewMaps(NamedTuple):
-    """A view, cropped to the object.
+@dataclass(frozen=True, eq=False)
+class ViewMaps:
+    """Views, cropped to the object and padded to one size.
 
-    pixels: [h, w, CHANNELS] float32. DISPARITY 1/z, 0 = background; GRADIENT_* its change per pixel; SILHOUETTE signed
-    distance to the silhouette in pixels, positive outside; EDGE signed distance to the nearest depth edge, negative on
-    its near side, and EDGE_NEAR, EDGE_FAR the depths of its two sides; JUMP see `Bounds.jump`.
-    corner_px: (u, v) of the crop's first pixel in the whole image.
+    pixels: [N, h, w, CHANNELS] float32. DISPARITY 1/z, 0 = background; GRADIENT_* its change per pixel; SILHOUETTE
+    signed distance to the silhouette in pixels, positive outside; EDGE signed distance to the nearest depth edge,
+    negative on its near side, and EDGE_NEAR, EDGE_FAR the depths of its two sides; JUMP see `Bounds.jump`.
+    table: [N, 18] float64: camera_from_world's first three rows; fx, fy, cx, cy with pixel centres at whole numbers
+    counted from the crop's corner; the crop's height and width.
     """
 
     pixels: NDArray[np.float32]
-    corner_px: tuple[int, int]
-    camera: Camera
+    table: NDArray[np.float64]
 
 
 @jit
-def _local_planes(g, jump, pixels, rim):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Gradients from the neighbours on the same surface; rim: pixels on the near side of a jump."""
-    H, W = g.shape
+def _find_rims(pixels: Any) -> None:  # pragma: no cover
+    """Put the two depths of each jump on the pixels on its near side, into EDGE_NEAR and EDGE_FAR."""
+    H, W, _ = pixels.shape
     none = np.float32(1e9)
     for y in range(1, H - 1):
         for x in range(1, W - 1):
-            c = g[y, x]
+            c, t = pixels[y, x, 0], pixels[y, x, 7]
             if c <= 0:
                 continue
-            t = jump[y, x]
             farthest = none
+            for a in (pixels[y, x - 1, 0], pixels[y, x + 1, 0], pixels[y - 1, x, 0], pixels[y + 1, x, 0]):
+                if a > 0 and c - a > t:
+                    farthest = min(farthest, a)
+            if farthest < none:
+                pixels[y, x, 5] = 1 / c
+                pixels[y, x, 6] = 1 / farthest
+
+
+@jit
+def _local_planes(pixels: Any) -> None:  # pragma: no cover
+    """Gradients of the disparity from the neighbours on the same surface. pixels: [h, w, CHANNELS]."""
+    H, W, _ = pixels.shape
+    for y in range(1, H - 1):
+        for x in range(1, W - 1):
+            c, t = pixels[y, x, 0], pixels[y, x, 7]
+            if c <= 0:
+                continue
             for axis in range(2):
-                a = g[y, x - 1] if axis == 0 else g[y - 1, x]
-                b = g[y, x + 1] if axis == 0 else g[y + 1, x]
+                a = pixels[y, x - 1, 0] if axis == 0 else pixels[y - 1, x, 0]
+                b = pixels[y, x + 1, 0] if axis == 0 else pixels[y + 1, x, 0]
                 before, after = a > 0 and abs(a - c) <= t, b > 0 and abs(b - c) <= t
                 if before and after:
                     pixels[y, x, 1 + axis] = (b - a) * np.float32(0.5)
@@ -59,39 +77,47 @@ def _local_planes(g, jump, pixels, rim):  # type: ignore[no-untyped-def]  # prag
                     pixels[y, x, 1 + axis] = c - a
                 elif after:
                     pixels[y, x, 1 + axis] = b - c
-                if a > 0 and c - a > t:
-                    farthest = min(farthest, a)
-                if b > 0 and c - b > t:
-                    farthest = min(farthest, b)
-            if farthest < none:
-                rim[y, x] = True
-                pixels[y, x, 5] = 1 / c
-                pixels[y, x, 6] = 1 / farthest
 
 
-def view_maps(disparity: NDArray[np.float32], jump: NDArray[np.float32], camera: Camera) -> ViewMaps:
-    """Prepare a view. disparity: [h, w] float32 dequantised, 0 = background. jump: [h, w], see `Bounds.jump`."""
-    v, u = np.nonzero(disparity > 0)
-    size = disparity.shape[0]
-    top, left = max(int(v.min()) - MARGIN_PX, 0), max(int(u.min()) - MARGIN_PX, 0)
-    bottom, right = min(int(v.max()) + MARGIN_PX + 1, size), min(int(u.max()) + MARGIN_PX + 1, size)
-    crop = np.s_[top:bottom, left:right]
-    g = np.ascontiguousarray(disparity[crop])
-    pixels = np.zeros((*g.shape, CHANNELS), np.float32)
-    rim = np.zeros(g.shape, np.bool_)
-    pixels[..., DISPARITY] = g
-    pixels[..., JUMP] = jump[crop]
-    _local_planes(g, np.ascontiguousarray(jump[crop]), pixels, rim)
-    inside = g > 0
-    outwards = ndimage.distance_transform_edt(~inside)
+def edge_maps(middle: Image, jump: Image) -> NDArray[np.float32]:
+    """[h, w, CHANNELS] with all but the gradients filled in. middle: [h, w] disparity, 0 = background."""
+    pixels = np.zeros((*middle.shape, CHANNELS), np.float32)
+    pixels[..., DISPARITY] = middle
+    pixels[..., JUMP] = jump
+    _find_rims(pixels)
+    inside = middle > 0
     # an object that fills the image is cut by its border, which tells nothing of its silhouette
-    inwards = ndimage.distance_transform_edt(inside) if not inside.all() else np.full(g.shape, 1e3)
-    pixels[..., SILHOUETTE] = outwards - inwards + np.where(inside, 0.5, -0.5)
+    inwards = ndimage.distance_transform_edt(inside) if not inside.all() else np.full(middle.shape, 1e3)
+    pixels[..., SILHOUETTE] = ndimage.distance_transform_edt(~inside) - inwards + np.where(inside, 0.5, -0.5)
     pixels[..., EDGE] = 1e3
+    rim = pixels[..., EDGE_NEAR] > 0
     if rim.any():
         distance, (row, column) = ndimage.distance_transform_edt(~rim, return_indices=True)
         near, far = pixels[row, column, EDGE_NEAR], pixels[row, column, EDGE_FAR]
         pixels[..., EDGE_NEAR], pixels[..., EDGE_FAR] = near, far
-        nearer = inside & (g * (near + far) > 2)
+        nearer = inside & (middle * (near + far) > 2)
         pixels[..., EDGE] = np.where(nearer, -(distance + 0.5), np.maximum(distance - 0.5, 0.25))
-    return ViewMaps(pixels, (left, top), camera)
+    return pixels
+
+
+def put_surface(pixels: NDArray[np.float32], disparity: Image) -> None:
+    """Replace the disparity by the dequantised one and fill in its gradients; pixels [h, w, CHANNELS] is changed."""
+    pixels[..., DISPARITY] = disparity
+    _local_planes(pixels)
+
+
+def stack(views: list[NDArray[np.float32]], corners_px: list[tuple[int, int]], cameras: list[Camera]) -> ViewMaps:
+    """Put the views' maps into one array. corners_px: (u, v) of each crop's first pixel in its whole image."""
+    height, width = (max(view.shape[axis] for view in views) for axis in range(2))
+    pixels = np.zeros((len(views), height, width, CHANNELS), np.float32)
+    table = np.zeros((len(views), TABLE_COLUMNS))
+    for n, (view, (left, top), camera) in enumerate(zip(views, corners_px, cameras, strict=True)):
+        rows, columns = view.shape[:2]
+        pixels[n, :rows, :columns] = view
+        K = camera.K
+        table[n, :12] = camera.camera_from_world[:3].ravel()
+        table[n, 12:] = K[0, 0], K[1, 1], K[0, 2] - 0.5 - left, K[1, 2] - 0.5 - top, rows, columns
+    return ViewMaps(pixels, table)
+
+
+__all__ = ["Bounds", "ViewMaps", "edge_maps", "put_surface", "stack"]
