@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.jit import parallel_map, row_bands
+from engine.quality.kernels import halve_known
 from engine.quality.metrics import Box, Float32, Mask, bounding_box, unit
 
 
@@ -58,36 +60,42 @@ def _halved(image: NDArray[Any]) -> Float32:
     return np.asarray(rows[:, 0::2] + rows[:, 1::2])
 
 
-def _fill(hole: Mask, known_sum: Float32, into: Float32, box: Box) -> None:
-    """Fill `hole` [H, W] of a picture of which `into` [h, w, 3] is the part `box`, in place.
-
-    known_sum: [ceil(H/2), ceil(W/2), 3], sums of 2 x 2 of the picture's known pixels.
-    """
-    count = _halved(~hole)
-    small = np.divide(known_sum, np.maximum(count, 1)[..., None], dtype=np.float32)
-    missing = count == 0
-    missing_box = bounding_box(missing)
-    if missing_box is not None:
-        if min(missing.shape) <= 2:
-            small[missing] = small[~missing].mean(0) if not missing.all() else 1.0
-        else:
-            _fill(missing, _halved(small), small[missing_box.slices], missing_box)
-    # two coarse pixels around the box have a say in it
-    need = Box(box.y0 // 2, -(-box.y1 // 2), box.x0 // 2, -(-box.x1 // 2)).grown(1, missing.shape)
+def _fill(picture: Float32, missing: Mask) -> None:
+    """Fill `missing` [h, w] of a picture [h, w, 3], 0 there, from the coarser levels, in place."""
+    box = bounding_box(missing)
+    if box is None:
+        return
+    if min(missing.shape) <= 2:
+        picture[missing] = picture[~missing].mean(0) if not missing.all() else 1.0
+        return
+    coarse, count = _halved(picture), _halved(~missing)
+    coarse /= np.maximum(count, 1)[..., None]
+    _fill(coarse, count == 0)
+    # one coarse pixel around the box has a say in it
+    need = Box(box.y0 // 2, -(-box.y1 // 2), box.x0 // 2, -(-box.x1 // 2)).grown(1, coarse.shape)
     y, x = box.y0 - 2 * need.y0, box.x0 - 2 * need.x0
-    filled = _doubled(small[need.slices])[y : y + into.shape[0], x : x + into.shape[1]]
-    np.copyto(into, filled, where=hole[box.slices][..., None])
+    filled = _doubled(coarse[need.slices])[y : y + box.y1 - box.y0, x : x + box.x1 - box.x0]
+    np.copyto(picture[box.slices], filled, where=missing[box.slices][..., None])
 
 
-def paint_out(rgb: NDArray[np.uint8], hole: Mask, box: Box) -> Float32:
-    """The part `box` of the picture with `hole` painted out from around it.
+def half_size_plate(rgb: NDArray[np.uint8], hole: Mask) -> Float32:
+    """The picture at half size with `hole` painted out from around it.
 
-    rgb: [H, W, 3] uint8. hole: [H, W] bool. Returns [h, w, 3] float32 in 0..1. A frame that is all hole is white.
+    rgb: [H, W, 3] uint8. hole: [H, W] bool. Returns [ceil(H/2), ceil(W/2), 3] float32 in 0..1. A frame that is all
+    hole is white.
     """
-    part = unit(rgb[box.slices])
-    hole_box = bounding_box(hole)
-    if hole_box is not None:
-        known = rgb.copy()
-        known[hole_box.slices][hole[hole_box.slices]] = 0
-        _fill(hole, np.divide(_halved(known), 255, dtype=np.float32), part, box)
-    return part
+    height, width = hole.shape
+    shape = (-(-height // 2), -(-width // 2))
+    mean, missing = np.empty((*shape, 3), np.float32), np.empty(shape, np.bool_)
+    rgb, hole = np.ascontiguousarray(rgb), np.ascontiguousarray(hole)
+    parallel_map(lambda band: halve_known(rgb, hole, *band, mean, missing), row_bands(shape[0]))
+    _fill(mean, missing)
+    return mean
+
+
+def paint_out(rgb: NDArray[np.uint8], hole: Mask) -> Float32:
+    """The picture [H, W, 3] uint8 as float32 in 0..1, with `hole` [H, W] painted out from around it."""
+    height, width = hole.shape
+    out = unit(rgb)
+    np.copyto(out, _doubled(half_size_plate(rgb, hole))[:height, :width], where=hole[..., None])
+    return out

@@ -23,10 +23,12 @@ from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
+from engine.jit import parallel_map, row_bands
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
-from engine.quality.clean_plate import grow, paint_out
+from engine.quality.clean_plate import grow, half_size_plate
 from engine.quality.facts import MeshFacts, mesh_facts
+from engine.quality.kernels import compose
 from engine.quality.metrics import (
     MARGIN_PX,
     Box,
@@ -38,7 +40,6 @@ from engine.quality.metrics import (
     psnr_db,
     squared_error,
     ssim_map,
-    unit,
 )
 from engine.render import Render, render_depth, render_textured
 from engine.segment import Segmentation
@@ -177,7 +178,7 @@ def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -
     area = float(near.size)
     if touched is None:  # nothing was delivered and nothing was drawn
         same, none = Figures(psnr_db(0, area), 1.0), Figures(0.0, 0.0)
-        return PictureFigures(same, same, none, none, 1.0), _thumbnails(rgb, rgb)
+        return PictureFigures(same, same, none, none, 1.0), _thumbnails(rgb, rgb, Box(0, 0, 0, 0))
     box = touched.grown(MARGIN_PX, near.shape)
     delivered, composite, input_white, render_white = _pictures(picture, rgb, alpha, near, box)
     error_white = squared_error(render_white, input_white)
@@ -209,7 +210,7 @@ def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -
     )
     drawn = rgb.copy()
     drawn[box.slices] = np.rint(np.clip(composite, 0, 1) * 255).astype(np.uint8)
-    return figures, _thumbnails(rgb, drawn)
+    return figures, _thumbnails(rgb, drawn, box)
 
 
 def _pictures(
@@ -218,17 +219,22 @@ def _pictures(
     """The four pictures within `box`, [h, w, 3] float32: delivered, the render over the clean plate, the input's
     foreground over white, the render over white.
     """
-    delivered = unit(rgb[box.slices])
-    opacity = unit(alpha[box.slices])[..., None]
-    drawn, rest = picture.rgb[box.slices], 1 - picture.coverage[box.slices][..., None]
-    plate = paint_out(rgb, near, box)
-    composite: Float32 = np.where(near[box.slices][..., None], drawn + rest * plate, delivered)
-    input_white: Float32 = delivered * opacity + (1 - opacity)
-    render_white: Float32 = drawn + rest
+    shape = (box.y1 - box.y0, box.x1 - box.x0, 3)
+    pictures = [np.empty(shape, np.float32) for _ in range(4)]
+    frame = [rgb, alpha, near, picture.rgb, picture.coverage, half_size_plate(rgb, near)]
+    arguments = [*map(np.ascontiguousarray, frame), box.y0, box.x0]
+    kernel: Callable[..., None] = compose
+
+    def draw(band: tuple[int, int]) -> None:
+        kernel(*arguments, *band, *pictures)
+
+    parallel_map(draw, row_bands(shape[0]))
+    delivered, composite, input_white, render_white = pictures
     return delivered, composite, input_white, render_white
 
 
-def _thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> Thumbnails:
+def _thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8], box: Box) -> Thumbnails:
+    """box: where the two may differ."""
     from PIL import Image
 
     size = delivered.shape[0]
@@ -240,5 +246,7 @@ def _thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> Thumb
             return np.asarray(picture.reduce(size // side))
         return np.asarray(picture.resize((side, side), Image.Resampling.BOX))
 
-    difference = np.maximum(delivered, drawn) - np.minimum(delivered, drawn)
+    difference = np.zeros_like(delivered)
+    a, b = delivered[box.slices], drawn[box.slices]
+    difference[box.slices] = np.maximum(a, b) - np.minimum(a, b)
     return Thumbnails(small(delivered), small(drawn), np.rint(small(difference).mean(-1)).astype(np.uint8))
