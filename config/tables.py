@@ -150,5 +150,14 @@ def schema_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     return keys
 
 
+def annotation_of(model: type[BaseModel], key: str) -> Any:
+    """The type of a dotted key's value, without Optional and Annotated."""
+    *tables, last = key.split(".")
+    table = _model_at(model, tuple(tables))
+    if table is None:
+        raise KeyError(key)
+    return _strip(table.model_fields[last].annotation)
+
+
 def _member(key: Any) -> str:
     return "view" if get_origin(key) is Literal and "front" in get_args(key) else "name"
