@@ -15,33 +15,37 @@ from engine.segment.fields import Colour, Mask, Window, resize_mask, shrink_colo
 from engine.segment.kernels import matte
 from engine.segment.silhouette import drop_specks
 from engine.segment.types import Segmentation
-from engine.segment.view import INSIDE_PX, LOOSE_PRIOR_PX, TIGHT_PRIOR_PX, contour_offset, cut, look
+from engine.segment.view import INSIDE_PX, LOOSE_PRIOR_PX, TIGHT_PRIOR_PX, Scene, cut, edges_near_silhouette, look
 
 __all__ = ["Segmentation", "segment"]
 
 _COARSE = 512
 _FINE = 1024
 _MARGIN_PX = 64  # at 1024²
-_ALIGNED_PX = 1.8  # at 1024²
+_STRAY_EDGES = 0.01
+_STRAY_EDGES_OF_ONE = 0.03
+_EDGES_AT_CONTOUR = 0.15
 
 
 @dataclass(frozen=True, eq=False)
-class _Draft:
-    """A view after the coarse pass. rgb: the window at full size. mask: at the coarse size."""
+class _Look:
+    """A view before anything is decided. rgb: the window at full size. scene: at the coarse size."""
 
     window: Window
     rgb: Colour
     silhouette: Mask
-    mask: Mask
-    offset: float | None
+    scene: Scene
+    stray_edges: float
+    edges_at_contour: float
 
 
 def segment(bundle: Bundle) -> Segmentation:
     """Find the foreground of every view, in the RGB and in the depth render.
 
     A view with an alpha channel says it itself. In the others the depth's silhouette is the prior and the colours
-    decide near it: first at 512², which also tells whether the RGB follows the depth to the pixel, then at 1024²
-    with as much freedom as that asks for, at last softly at full size.
+    decide near it. Whether the RGB follows the depth to the pixel is told from its edges. Where it does, a cut at 1024² keeps to
+    the silhouette; where it does not, one at 512² looks for the contour further away, and one at 1024² refines it. At
+    last the rim is made soft at full size.
 
     Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common.
     """
@@ -51,10 +55,13 @@ def segment(bundle: Bundle) -> Segmentation:
         names = ", ".join(f"{DEPTH_DIR}/{view}.png" for view in empty)
         raise ValidationFailed(f"{names}: nothing but specks has a code above 0.", files=empty)
     unknown = [view for view in VIEW_NAMES if bundle.alpha[view] is None]
-    drafts = parallel_map(lambda view: _draft(bundle.rgb[view], depth_mask[view]), unknown)
-    offsets = [draft.offset for draft in drafts if draft.offset is not None]
-    usual = float(np.median(offsets)) if offsets else 0.0
-    finished = parallel_map(lambda draft: _finish(draft, bundle.rgb_size_px, usual), drafts)
+    looks = parallel_map(lambda view: _look(bundle.rgb[view], depth_mask[view]), unknown)
+    aligned = (
+        bool(looks)
+        and float(np.median([item.stray_edges for item in looks])) < _STRAY_EDGES
+        and float(np.median([item.edges_at_contour for item in looks])) > _EDGES_AT_CONTOUR
+    )
+    finished = parallel_map(lambda item: _finish(item, bundle.rgb_size_px, aligned), looks)
     drawn = dict(zip(unknown, finished, strict=True))
     rgb_alpha: dict[ViewName, NDArray[np.uint8]] = {}
     for view in VIEW_NAMES:
@@ -78,7 +85,7 @@ def drop_specks_of_alpha(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return alpha if kept is covered else np.where(kept, alpha, np.uint8(0))
 
 
-def _draft(rgb: Colour, silhouette: Mask) -> _Draft:
+def _look(rgb: Colour, silhouette: Mask) -> _Look:
     size = rgb.shape[0]
     factor = max(1, size // _COARSE)
     window = window_around(silhouette, size, _MARGIN_PX * size / 1024, 2 * factor)
@@ -86,26 +93,23 @@ def _draft(rgb: Colour, silhouette: Mask) -> _Draft:
     inside = resize_mask(silhouette, size)[window.rows, window.columns]
     side = window.side // factor
     scene = look(shrink_colours(part, side), resize_mask(inside, side), size / factor / 1024)
-    mask = cut(scene, None, LOOSE_PRIOR_PX, 3, 100, INSIDE_PX)
-    return _Draft(window, part, inside, mask, contour_offset(scene, mask))
+    return _Look(window, part, inside, scene, *edges_near_silhouette(scene))
 
 
-def _finish(draft: _Draft, size: int, usual_offset: float) -> NDArray[np.uint8]:
+def _finish(item: _Look, size: int, aligned: bool) -> NDArray[np.uint8]:
     factor = max(1, size // _FINE)
-    side = draft.window.side // factor
-    small = shrink_colours(draft.rgb, side)
-    unit = size / factor / 1024
-    silhouette = resize_mask(draft.silhouette, side)
-    scene = look(small, silhouette, unit)
-    own = usual_offset if draft.offset is None else draft.offset
-    if usual_offset < _ALIGNED_PX and own < 2 * _ALIGNED_PX:
-        mask = cut(scene, silhouette, TIGHT_PRIOR_PX, 1, 60, 4 / unit if unit < 1 else 4.0)
+    side = item.window.side // factor
+    small = shrink_colours(item.rgb, side)
+    silhouette = resize_mask(item.silhouette, side)
+    scene = look(small, silhouette, size / factor / 1024)
+    if aligned and item.stray_edges < _STRAY_EDGES_OF_ONE:
+        mask = cut(scene, silhouette, TIGHT_PRIOR_PX, 1, 60, 4)
     else:
-        start = resize_mask(draft.mask, side)
-        mask = cut(scene, start, LOOSE_PRIOR_PX, 1, 60, 6.0)
+        draft = cut(item.scene, None, LOOSE_PRIOR_PX, 3, 80, INSIDE_PX)
+        mask = cut(scene, resize_mask(draft, side), LOOSE_PRIOR_PX, 1, 60, 6)
     mask = drop_specks(mask)
     out = np.zeros((size, size), np.uint8)
-    out[draft.window.rows, draft.window.columns] = _soften(draft.rgb, small, mask)
+    out[item.window.rows, item.window.columns] = _soften(item.rgb, small, mask)
     return out
 
 

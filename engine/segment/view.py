@@ -28,7 +28,7 @@ from engine.segment.solve import minimise_cut
 OUTSIDE_PX = 28.0
 INSIDE_PX = 28.0
 LOOSE_PRIOR_PX = 8.0
-TIGHT_PRIOR_PX = 1.0
+TIGHT_PRIOR_PX = 0.7
 _SMOOTHNESS = 2.0
 _EDGE_FLOOR = 0.06
 _STRONGEST = 3.0
@@ -79,7 +79,7 @@ def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     shadow |= penumbra(shadow, flooded, tinted, unit) & (distance < 0)
     ceiling = np.where(shadow, SH, 2 * _STRONGEST)
     ceiling = np.where(flooded, np.where(distance < 0, FO, FI), ceiling).astype(np.float32)
-    return Scene(unit, bins, distance, slope, edge, background, near, flooded, ceiling, noise)
+    return Scene(unit, bins, distance, slope, edge.astype(np.float32), background, near, flooded, ceiling, noise)
 
 
 FO, FI, SH = -1.0, -1.3, -0.3
@@ -128,13 +128,15 @@ def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iteratio
     return np.asarray(u > 0.5)
 
 
-def contour_offset(scene: Scene, mask: Mask) -> float | None:
-    """How far the mask's contour lies from the depth's, in pixels at 1024², where the image has a clear edge.
+def edges_near_silhouette(scene: Scene) -> tuple[float, float]:
+    """Whether the view's contour is where the depth's is, told from the edges alone.
 
-    The 75th percentile; None where less than a tenth of the contour is clear.
+    Returns the share of clear edges in a strip 4 to 14 px (at 1024²) outside the silhouette, which is empty where the
+    two agree, and the share of the silhouette's contour that has a clear edge, low where object and background are
+    alike.
     """
-    contour = mask & (signed_distance(mask) < 1)
-    clear = contour & (scene.gradient > 6 * scene.noise + 10)
-    if clear.sum() < max(20, 0.1 * contour.sum()):
-        return None
-    return float(np.percentile(np.abs(scene.distance[clear]), 75)) / scene.unit
+    clear = scene.gradient > 6 * scene.noise + 10
+    strip = (scene.distance < -4 * scene.unit) & (scene.distance > -14 * scene.unit)
+    contour = np.abs(scene.distance) < 1
+    at_contour = ndimage.maximum_filter(clear, 3)[contour]
+    return float(clear[strip].mean()) if strip.any() else 0.0, float(at_contour.mean()) if at_contour.size else 0.0
