@@ -129,9 +129,7 @@ def _bake(
                 face_index, barycentric, faces, texel, n, sample, selection.favour[k], selection.shift[k], _REST, total
             )
         part = image[slice(*rows)]
-        filled = texels.write_texels(
-            face_index, barycentric, faces, texel, n, total, selection.fill, low, high, part
-        )
+        filled = texels.write_texels(face_index, barycentric, faces, texel, n, total, selection.fill, low, high, part)
         return n, filled
 
     bands = row_bands(size_px, max(1, size_px // _ROWS))

@@ -63,8 +63,8 @@ def claim_texels(corners: Array, order: Array, chart: Array, origin: Array, widt
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0:
             continue
-        x0, x1 = int(math.ceil(min(ax, bx, cx) - 0.5)), int(math.floor(max(ax, bx, cx) - 0.5))
-        y0, y1 = int(math.ceil(min(ay, by, cy) - 0.5)), int(math.floor(max(ay, by, cy) - 0.5))
+        x0, x1 = math.ceil(min(ax, bx, cx) - 0.5), math.floor(max(ax, bx, cx) - 0.5)
+        y0, y1 = math.ceil(min(ay, by, cy) - 0.5), math.floor(max(ay, by, cy) - 0.5)
         free = True
         for writing in range(2):
             for y in range(y0, y1 + 1):

@@ -43,14 +43,10 @@ def edge_distance(alpha: Array, depth: Array, pixel_angle: float, distance: Arra
             if z <= 0:
                 continue
             limit = _JUMP_PIXELS * pixel_angle * z
-            if (x > 0 and depth[y, x - 1] > 0 and abs(depth[y, x - 1] - z) > limit) or (
-                x + 1 < w and depth[y, x + 1] > 0 and abs(depth[y, x + 1] - z) > limit
-            ):
-                distance[y, x] = 0.5
-            elif (y > 0 and depth[y - 1, x] > 0 and abs(depth[y - 1, x] - z) > limit) or (
-                y + 1 < h and depth[y + 1, x] > 0 and abs(depth[y + 1, x] - z) > limit
-            ):
-                distance[y, x] = 0.5
+            for k in range(4):
+                u, v = x + (k == 0) - (k == 1), y + (k == 2) - (k == 3)
+                if 0 <= u < w and 0 <= v < h and depth[v, u] > 0 and abs(depth[v, u] - z) > limit:
+                    distance[y, x] = 0.5
     for y in range(h):
         for x in range(w):
             d = distance[y, x]
@@ -155,7 +151,7 @@ def sample_points(
             continue
         tangent = math.sqrt(max(1 - cosine * cosine, 0.0)) / cosine
         tolerance = pixel_angle * pz * (2.0 + 1.5 * min(tangent, 10.0))
-        x0, y0 = int(math.floor(u)), int(math.floor(v))
+        x0, y0 = math.floor(u), math.floor(v)
         fx, fy = u - x0, v - y0
         total = seen = trusted = 0.0
         r = g = b = 0.0

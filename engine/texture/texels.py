@@ -118,9 +118,10 @@ def add_view(
         y, x = texel[n] // w, texel[n] % w
         f = face_index[y, x]
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        p = min(max(barycentric[y, x, 0], 0.0), 1.0)
-        q = min(max(barycentric[y, x, 1], 0.0), 1.0)
-        r = max(1 - p - q, 0.0)
+        p, q = max(barycentric[y, x, 0], 0.0), max(barycentric[y, x, 1], 0.0)
+        r = max(1 - barycentric[y, x, 0] - barycentric[y, x, 1], 0.0)
+        # Just outside a chart the weights are extrapolated: there the nearest point of the face counts.
+        p, q, r = p / (p + q + r), q / (p + q + r), r / (p + q + r)
         weight = sample[n, 3] * (p * favour[a] + q * favour[b] + r * favour[c] + rest)
         for k in range(3):
             total[n, k] += weight * (sample[n, k] + p * shift[a, k] + q * shift[b, k] + r * shift[c, k])
@@ -152,9 +153,10 @@ def write_texels(
         y, x = texel[n] // w, texel[n] % w
         f = face_index[y, x]
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        p = min(max(barycentric[y, x, 0], 0.0), 1.0)
-        q = min(max(barycentric[y, x, 1], 0.0), 1.0)
-        r = max(1 - p - q, 0.0)
+        p, q = max(barycentric[y, x, 0], 0.0), max(barycentric[y, x, 1], 0.0)
+        r = max(1 - barycentric[y, x, 0] - barycentric[y, x, 1], 0.0)
+        # Just outside a chart the weights are extrapolated: there the nearest point of the face counts.
+        p, q, r = p / (p + q + r), q / (p + q + r), r / (p + q + r)
         share = min(max((total[n, 4] - low) / (high - low), 0.0), 1.0)
         if share < 0.5:
             filled += 1

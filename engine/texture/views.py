@@ -15,6 +15,8 @@ from engine.texture.sampling import FULL_DISTANCE, edge_distance, repair_rim, sa
 
 _MARGIN = 4
 _LEAST_TRUST = 0.02
+RAMP = 3.0
+TEXP = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ def prepare_picture(
     repaired = np.empty_like(rgb_c)
     mixed = np.full_like(alpha_c, 255) if straight_alpha else alpha_c
     repair_rim(rgb_c, np.where(alpha_c > 0, mixed, 0), depth_c, distance, background, pixel_angle, repaired)
-    trust = np.clip((distance - 0.5) / (FULL_DISTANCE - 0.5), 0, 1) ** 2 * (1 - _LEAST_TRUST) + _LEAST_TRUST
+    trust = np.clip((distance - 0.5) / (RAMP - 0.5), 0, 1) ** TEXP * (1 - _LEAST_TRUST) + _LEAST_TRUST
     trust *= np.clip(alpha_c / np.float32(255), 0, 1)
     trust[alpha_c < 100] = 0
     shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]])
