@@ -24,9 +24,9 @@ class SolidTexture:
     """A solid's looks as arrays for the kernel.
 
     attributes: [V, 7 + M] float32 for each vertex: position and normal in object units, light, material fields.
-    materials: [M, 12] float64: two colours 0..255, pattern, scale, axis, 0. decals: [D, 13] float64: centre, right, up,
-    width, height over width, reach, squared radius about the centre. The pictures' RGBA lie in texels [N, 4] uint8 one after the
-    other, levels [L, 3] int64 as in MipChain; decal d's are levels decal_levels[d]..decal_levels[d + 1].
+    materials: [M, 12] float64: two colours 0..255, pattern, scale, axis, 0. decals: [D, 13] float64: centre, right,
+    up, width, height over width, reach, squared radius about the centre. The pictures' RGBA lie in texels [N, 4] uint8
+    one after the other, levels [L, 3] int64 as in MipChain; decal d's are levels decal_levels[d]..decal_levels[d + 1].
     """
 
     attributes: NDArray[np.float32]

@@ -158,7 +158,7 @@ def polygonise(distance: Callable[[Points, float], Distance], grid: int, half: f
     volume = fine.reshape(blocks, blocks, blocks, block, block, block).transpose(0, 3, 1, 4, 2, 5)
     volume = np.ascontiguousarray(volume.reshape(side, side, side))
     volume[np.abs(volume) < 1e-6 * half] = 1e-6 * half  # a vertex exactly on a sample makes faces without area
-    vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
+    vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")  # type: ignore[no-untyped-call]
     p = (vertices * np.float32(spacing) - np.float32(half)).astype(np.float32)
     p = _newton(distance, p, spacing)
     return Mesh(p.astype(np.float64), np.ascontiguousarray(faces, np.int32))
