@@ -24,7 +24,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     found = search(observation, checkpoint)
     if not found:
         raise CalibrationFailed("No cameras explain the six depth renders together.")
-    best = finish(observation, found[0])
+    best, _profile = finish(observation, found[0])
     fov = fov_deg(float(best.full[0]))
     poses = best.layout.poses()
     cameras = {name: Camera.from_fov(fov, bundle.depth_size_px, poses[i]) for i, name in enumerate(VIEW_NAMES)}

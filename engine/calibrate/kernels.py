@@ -35,7 +35,6 @@ def accumulate(
     points: Floats,
     starts: NDArray[np.int64],
     fields: NDArray[np.float32],
-    jump: Floats,
     rotation: Floats,
     translation: Floats,
     pair_weight: Floats,
@@ -50,11 +49,12 @@ def accumulate(
     """Sum the robust cost and its Gauss-Newton system over all pairs of views.
 
     full: [13]. points: [N, 3] float64 (x, y in half widths from the centre, code 0..1), view after view; view A has
-    rows starts[A]..starts[A+1]. fields: [6, h, w, 2] float32: smoothed code 0..1 (0 = background) and distance to the
-    silhouette in pixels. jump: [6] spread of codes in a pixel's cell from which on it is a depth edge. rotation: [6, 6, 3, 3],
-    translation: [6, 6, 3]: camera B from camera A. pair_weight: [6, 6], 0 leaves a pair out. scales: silhouette,
-    front, behind in pixels (behind 0: off). hessian: [13, 13], gradient: [13], stats: [6, 6, 6] are overwritten.
-    Returns the cost, weighted but not divided by the number of points.
+    rows starts[A]..starts[A+1]. fields: [6, h, w, 3] float32: smoothed code 0..1 (0 = background), distance to the
+    silhouette in pixels, and 0..1 how far from an edge of the surface (where it is over 0, the cell around has valid
+    codes). rotation: [6, 6, 3, 3], translation: [6, 6, 3]: camera B from camera A. pair_weight: [6, 6], 0 leaves a
+    pair out. scales: silhouette, front, behind in pixels (behind 0: off). hessian: [13, 13], gradient: [13],
+    stats: [6, 6, 6] are overwritten. Returns the cost, weighted but not divided by the number of points: a point that
+    meets nothing costs behind²/3, one on the surface 0.
     """
     h, w = fields.shape[1], fields.shape[2]
     half = 0.5 * w
@@ -63,6 +63,7 @@ def accumulate(
     gradient[:] = 0.0
     stats[:] = 0.0
     sil2, front2, behind = scales[0] * scales[0], scales[1] * scales[1], scales[2]
+    most = behind * behind / 3.0
     total = 0.0
     jac = np.zeros(5)
     slot = np.zeros(5, np.int64)
@@ -109,6 +110,7 @@ def accumulate(
                 pair = stats[view_a, view_b]
                 pair[0] += 1.0
                 before = total
+                total += weight * most
                 # silhouette
                 d00, d01 = fields[view_b, y0, x0, 1], fields[view_b, y0, x0 + 1, 1]
                 d10, d11 = fields[view_b, y0 + 1, x0, 1], fields[view_b, y0 + 1, x0 + 1, 1]
@@ -140,11 +142,13 @@ def accumulate(
                     gradient[0] += wd * d * j0
                     gradient[ja] += wd * d * j1
                     gradient[jb] += wd * d * j1 * t
-                # depth, where the cell lies within one surface of B
-                i00, i01 = fields[view_b, y0, x0, 0], fields[view_b, y0, x0 + 1, 0]
-                i10, i11 = fields[view_b, y0 + 1, x0, 0], fields[view_b, y0 + 1, x0 + 1, 0]
-                low, high = min(min(i00, i01), min(i10, i11)), max(max(i00, i01), max(i10, i11))
-                if low > 0.0 and high - low < jump[view_b] and out_u == 0.0 and out_v == 0.0:
+                # depth, fading in from the edges of B's surfaces: the cost has to be continuous
+                w00, w01 = fields[view_b, y0, x0, 2], fields[view_b, y0, x0 + 1, 2]
+                w10, w11 = fields[view_b, y0 + 1, x0, 2], fields[view_b, y0 + 1, x0 + 1, 2]
+                faded = weight * ((w00 * (1 - fx) + w01 * fx) * (1 - fy) + (w10 * (1 - fx) + w11 * fx) * fy)
+                if faded > 0.0 and out_u == 0.0 and out_v == 0.0:
+                    i00, i01 = fields[view_b, y0, x0, 0], fields[view_b, y0, x0 + 1, 0]
+                    i10, i11 = fields[view_b, y0 + 1, x0, 0], fields[view_b, y0 + 1, x0 + 1, 0]
                     tb = (i00 * (1 - fx) + i01 * fx) * (1 - fy) + (i10 * (1 - fx) + i11 * fx) * fy + code_shift
                     tb_u = (i01 - i00) * (1 - fy) + (i11 - i10) * fy
                     tb_v = (i10 - i00) * (1 - fx) + (i11 - i01) * fx
@@ -171,15 +175,13 @@ def accumulate(
                     we = 0.0
                     if e < 0.0:
                         r2 = e * e / front2
-                        total += weight * front2 * math.log1p(r2)
-                        we = weight / (1.0 + r2)
+                        total += faded * (front2 * math.log1p(r2) - most)
+                        we = faded / (1.0 + r2)
                     elif behind > 0.0:
                         q = 1.0 - (e / behind) * (e / behind)
                         if q > 0.0:
-                            we = weight * q * q
-                            total += weight * behind * behind / 3.0 * (1.0 - q * q * q)
-                        else:
-                            total += weight * behind * behind / 3.0
+                            we = faded * q * q
+                            total -= faded * most * q * q * q
                     if we > 0.0:
                         inv, ratio = across / zb, across * qz / (zb * zb)
                         code_b = dzb * full[7 + view_b]
@@ -243,7 +245,6 @@ def fit(
     points: Floats,
     starts: NDArray[np.int64],
     fields: NDArray[np.float32],
-    jump: Floats,
     rotation: Floats,
     translation: Floats,
     pair_weight: Floats,
@@ -274,7 +275,7 @@ def fit(
     for stage in range(schedule.shape[0]):
         scales = schedule[stage]
         cost = accumulate(
-            full, points, starts, fields, jump, rotation, translation, pair_weight, code_shift, disparity, ray, scales,
+            full, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity, ray, scales,
             hessian, gradient, stats,
         )  # fmt: skip
         for m in range(PARAMETERS):
@@ -317,7 +318,7 @@ def fit(
                 # angles of 3 to 140 degrees
                 trial_full[0] = min(max(trial_full[0], -1.01), 3.64)
                 new = accumulate(
-                    trial_full, points, starts, fields, jump, rotation, translation, pair_weight, code_shift, disparity,
+                    trial_full, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity,
                     ray, scales, trial_hessian, trial_gradient, stats,
                 )  # fmt: skip
                 for m in range(PARAMETERS):
@@ -333,11 +334,11 @@ def fit(
                     accepted = True
                     break
                 damping = max(damping * 6.0, 1e-4)
-            if not accepted or gain < 1e-4:
+            if not accepted or gain < 3e-5:
                 break
     last = schedule[schedule.shape[0] - 1]
     cost = accumulate(
-        full, points, starts, fields, jump, rotation, translation, pair_weight, code_shift, disparity, ray, last,
+        full, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity, ray, last,
         hessian, gradient, stats,
     )  # fmt: skip
     pairs = 0.0

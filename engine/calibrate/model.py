@@ -16,6 +16,7 @@ from engine.calibrate.result import Axis, DepthCoding, Kind, Measure, Rounding, 
 Floats = NDArray[np.float64]
 
 STRUCTURE_SIZE: Final[dict[Structure, int]] = {"view_max": 6, "shared": 2, "shared_offset": 7, "view_minmax": 12}
+"""Parameters of each structure without zero offset; with it, a shared range has one."""
 
 AXIS_VECTORS: Final[dict[Axis, tuple[int, int, int]]] = {
     "+X": (1, 0, 0), "-X": (-1, 0, 0), "+Y": (0, 1, 0), "-Y": (0, -1, 0), "+Z": (0, 0, 1), "-Z": (0, 0, -1),
@@ -24,19 +25,30 @@ AXIS_VECTORS: Final[dict[Axis, tuple[int, int, int]]] = {
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of depth coding. far_bright: depth grows with the code."""
+    """A kind of depth coding.
+
+    far_bright: depth grows with the code. zero_offset: of a shared range, code 0 stands for depth (or 1/depth) 0, as it
+    always does with view_max.
+    """
 
     kind: Kind
     measure: Measure
     far_bright: bool
     structure: Structure
     rounding: Rounding = "nearest"
+    zero_offset: bool = False
 
     @property
     def name(self) -> str:
         """In words, for reports."""
         bright = "far" if self.far_bright else "near"
-        return f"{self.kind} {self.measure} {bright}-bright {self.structure}"
+        zero = " from zero" if self.zero_offset else ""
+        return f"{self.kind} {self.measure} {bright}-bright {self.structure}{zero}"
+
+    @property
+    def size(self) -> int:
+        """Free parameters of the coding."""
+        return 1 if self.zero_offset else STRUCTURE_SIZE[self.structure]
 
     @property
     def code_shift_levels(self) -> float:
@@ -45,12 +57,14 @@ class Family:
 
     def with_structure(self, structure: Structure) -> Family:
         """The same with another structure."""
-        return replace(self, structure=structure)
+        return replace(self, structure=structure, zero_offset=False)
 
     def basis(self) -> Floats:
         """[13, P] map from the structure's parameters (without log f) to the full ones."""
-        out = np.zeros((13, STRUCTURE_SIZE[self.structure]))
-        if self.structure == "view_max":
+        out = np.zeros((13, self.size))
+        if self.zero_offset:
+            out[7:13, 0] = 1
+        elif self.structure == "view_max":
             out[7:13] = np.eye(6)
         elif self.structure == "shared":
             out[1:7, 0] = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from engine.segment import Segmentation
 MAX_SIZE_PX = 1024
 COARSE_SIZE_PX = 256
 EDGE_PX = 3
-SMOOTHING_PX = 3.0
-"""At 1024 px. The result is held within its code's interval, so that wider smoothing only flattens the steps."""
+SMOOTHING_STEPS = 0.3
+"""Smoothing in widths of a code's step on a middling slope. The result is held within its code's interval, so that it
+flattens the steps and nothing else."""
 POINTS_PER_VIEW = 1500
 
 
@@ -53,24 +55,17 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
-    """The six views at one size, as the kernels read them: see `kernels.accumulate` for fields and jump."""
-
-    fields: NDArray[np.float32]
-    jump: NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
 class Observation:
     """Six depth renders, prepared.
 
+    fine, coarse: [6, h, w, 3] float32 at two sizes, see `kernels.accumulate`.
     points: for each view [n, 3] float64 (x, y in half widths from the image's centre, code 0..1), in random order, so
     that the first k are a fair sample. spread: [6, 2] robust lowest and highest code, 0..1. outline: for each view
     [k, 2] the silhouette's extreme pixels in half widths. extent: [6, 4] silhouette's box (left, right, up, down).
     """
 
-    fine: Level
-    coarse: Level
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
     points: list[NDArray[np.float64]]
     spread: NDArray[np.float64]
     outline: list[NDArray[np.float64]]
@@ -117,9 +112,18 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(points[np.unique((points @ directions).argmax(0))])
 
 
-def _prepare(
-    name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_max: int, seed: int
-) -> tuple[list[NDArray[np.float32]], list[float], NDArray[np.float64], list[float], NDArray[np.float64], list[float]]:
+class View(NamedTuple):
+    """One view's share of an Observation."""
+
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
+    points: NDArray[np.float64]
+    extent: list[float]
+    outline: NDArray[np.float64]
+    spread: list[float]
+
+
+def _prepare(name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_max: int, seed: int) -> View:
     factor = max(1, -(-raw.shape[0] // MAX_SIZE_PX))
     code, mask = _reduced(raw.astype(np.float32), mask & (raw > 0), factor)
     n = code.shape[0]
@@ -141,7 +145,8 @@ def _prepare(
         slice(max(xs.min() - margin, 0), xs.max() + 1 + margin),
     )
     sub, inside = code[box], mask[box]
-    sigma = max(0.8, SMOOTHING_PX * n / 1024)
+    levels = max((high - low) / (1.0 if code_max == 255 else level), 1.0)
+    sigma = float(np.clip(SMOOTHING_STEPS * across / levels, 1.0, 3.0 * n / 1024))
     weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
     smooth = ndimage.gaussian_filter(np.where(inside, sub, 0), sigma) / np.maximum(weight, 1e-3)
     slack = 0.5 if code_max == 255 else 0.0
@@ -167,16 +172,18 @@ def _prepare(
         1,
     )
     distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
-    whole = np.zeros((n, n), np.float32)
+    whole, clear = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
     whole[box] = smooth / code_max
-    fine = np.stack([whole, distance], -1)
+    flat = (inside & (near_edge <= 1.5 * jump)).astype(np.float32)
+    clear[box] = ndimage.uniform_filter(ndimage.minimum_filter(flat, 5), 3) * inside
+    fine = np.stack([whole, distance, np.maximum(clear, 0)], -1)
     step = max(1, n // COARSE_SIZE_PX)
-    code_small, _ = _reduced(whole, mask, step)
-    everywhere = np.ones_like(mask)
-    distance_small, _ = _reduced(distance / step, everywhere, step)
-    coarse = np.stack([code_small, distance_small], -1)
-    jumps = [jump / code_max, 2.5 * jump / code_max]
-    return [fine, coarse], jumps, points, extent, _outline(mask), [low / code_max, high / code_max]
+    code_small, mask_small = _reduced(whole, mask, step)
+    distance_small, _ = _reduced(distance / step, np.ones_like(mask), step)
+    rise = ndimage.maximum_filter(code_small, 3) - ndimage.minimum_filter(code_small, 3)
+    clear_small = ndimage.minimum_filter((mask_small & (rise <= 4 * jump / code_max)).astype(np.float32), 3)
+    coarse = np.stack([code_small, distance_small, clear_small], -1)
+    return View(fine, coarse, points, extent, _outline(mask), [low / code_max, high / code_max])
 
 
 def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
@@ -185,7 +192,7 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
     Raises CalibrationFailed where a view has next to no foreground.
     """
 
-    def prepare(index: int) -> tuple[list[NDArray[np.float32]], list[float], NDArray[np.float64], list[float], NDArray[np.float64], list[float]]:  # fmt: skip
+    def prepare(index: int) -> View:
         name = VIEW_NAMES[index]
         return _prepare(name, bundle.depth[name], segmentation.depth_mask[name], bundle.depth_code_max, index)
 
@@ -196,16 +203,13 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
         lows.append(int(codes.min()))
         highs.append(int(codes.max()))
         bins.append([int((codes == codes.max()).sum()), int((codes == codes.max() - 1).sum())])
-    fine, coarse = (
-        Level(np.stack([p[0][k] for p in prepared]), np.array([p[1][k] for p in prepared])) for k in range(2)
-    )
     return Observation(
-        fine=fine,
-        coarse=coarse,
-        points=[p[2] for p in prepared],
-        spread=np.array([p[5] for p in prepared]),
-        outline=[p[4] for p in prepared],
-        extent=np.array([p[3] for p in prepared]),
+        fine=np.stack([v.fine for v in prepared]),
+        coarse=np.stack([v.coarse for v in prepared]),
+        points=[v.points for v in prepared],
+        spread=np.array([v.spread for v in prepared]),
+        outline=[v.outline for v in prepared],
+        extent=np.array([v.extent for v in prepared]),
         fingerprint=Fingerprint(np.array(lows), np.array(highs), np.array(bins), bundle.depth_code_max),
         size_px=bundle.depth_size_px,
     )

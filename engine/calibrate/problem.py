@@ -18,10 +18,11 @@ ALL_PAIRS: Final = np.asarray(1.0 - np.eye(6))
 RING_PAIRS: Final = np.pad(1.0 - np.eye(4), ((0, 2), (0, 2)))
 
 # silhouette, front, behind: scales in pixels of the level; behind is off at first, being mostly occlusion
-COARSE_SCHEDULE: Final = np.array([[12, 12, 0], [4, 4, 6], [2, 2, 3.0]])
-WARM_COARSE_SCHEDULE: Final = np.array([[4, 4, 6], [2, 2, 3.0]])
-FINE_SCHEDULE: Final = np.array([[10, 10, 20], [3, 5, 8], [2, 3, 6.0]])
-LAST_SCHEDULE: Final = np.array([[3, 5, 8], [2, 3, 6.0]])
+# at first. At the truth hardly any point is outside or in front, so these two are dear: wide Cauchy scales.
+COARSE_SCHEDULE: Final = np.array([[12, 12, 0], [5, 6, 6], [3, 4, 3.0]])
+WARM_COARSE_SCHEDULE: Final = np.array([[5, 6, 6], [3, 4, 3.0]])
+FINE_SCHEDULE: Final = np.array([[12, 20, 20], [6, 10, 8], [5, 8, 6.0]])
+LAST_SCHEDULE: Final = np.array([[6, 10, 8], [5, 8, 6.0]])
 SCALE_PRIOR: Final = 0.3
 """Pull of a view's scale to its start, per point: felt only where a view's codes do not vary."""
 
@@ -68,7 +69,7 @@ class Rig:
     ) -> Fit:
         """Fit from `full` (projected onto the family's structure). fixed: [13] full parameters that stay."""
         points, starts = self.observation.sample(self.per_view)
-        level = self.observation.coarse if self.coarse else self.observation.fine
+        fields = self.observation.coarse if self.coarse else self.observation.fine
         rotation, translation = relative_poses(layout.poses() if self.poses is None else self.poses)
         basis = family.basis()
         active = (pair_weight + pair_weight.T).sum(1) > 0
@@ -94,8 +95,7 @@ class Rig:
             prior,
             points,
             starts,
-            level.fields,
-            level.jump,
+            fields,
             rotation,
             translation,
             pair_weight,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
 
@@ -27,6 +27,7 @@ from engine.calibrate.model import (
 )
 from engine.calibrate.observe import Fingerprint, Observation
 from engine.calibrate.problem import (
+    ALL_PAIRS,
     COARSE_SCHEDULE,
     FINE_SCHEDULE,
     LAST_SCHEDULE,
@@ -61,7 +62,11 @@ def plausible_families(fingerprint: Fingerprint) -> list[Family]:
         structures = ("shared",)
     kinds: tuple[Kind, ...] = ("linear", "disparity")
     measures: tuple[Measure, ...] = ("planar", "ray")
-    return [
+    if structures == ("shared",):
+        rounded = [Family("linear", m, True, "shared", rounding, zero_offset=True) for m in measures]
+    else:
+        rounded = []
+    return rounded + [
         Family(kind, measure, far_bright, structure, rounding)
         for structure, kind, measure, far_bright in product(structures, kinds, measures, (True, False))
         if far_bright == (kind == "linear") or (structure != "view_max" and kind == "linear")
@@ -74,20 +79,39 @@ def handicap(family: Family) -> float:
         (0.01 if family.measure == "ray" else 0.0)
         + (0.005 if family.kind == "disparity" else 0.0)
         + (0.02 if family.structure == "shared_offset" else 0.0)
+        + (0.01 if family.structure == "shared" and not family.zero_offset else 0.0)
     )
 
 
-def ring(observation: Observation, families: list[Family], fovs: tuple[float, ...] = FOV_GRID) -> list[Fit]:
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a search covers.
+
+    change: makes a faulty layout of a plain one, to test a suspicion. pairs: [6, 6], 0 leaves a pair of views out.
+    free_fov: False holds the angle of view at fovs. families: None for those that the codes allow. seeds: how many
+    solutions go on to the next step.
+    """
+
+    fovs: tuple[float, ...] = FOV_GRID
+    free_fov: bool = True
+    families: tuple[Family, ...] | None = None
+    change: Callable[[Layout], Layout] = lambda layout: layout
+    pairs: Floats = field(default_factory=lambda: ALL_PAIRS.copy())
+    seeds: int = 6
+
+
+def ring(observation: Observation, families: list[Family], plan: Plan) -> list[Fit]:
     """Fits of the four upright views, for every family, left's place and angle of view."""
     rig = Rig(observation, COARSE_POINTS, coarse=True)
 
     def solve(task: tuple[Family, Axis, float]) -> Fit:
         family, left, fov = task
-        layout = make_layout(left)
+        layout = plan.change(make_layout(left))
         start = initial(observation, family, layout.poses(), fov, views=4)
-        return rig.solve(family, layout, start, COARSE_SCHEDULE, iterations=8, pair_weight=RING_PAIRS)
+        pairs = np.ascontiguousarray(plan.pairs * RING_PAIRS)
+        return rig.solve(family, layout, start, COARSE_SCHEDULE, iterations=8, pair_weight=pairs)
 
-    return parallel_map(solve, list(product(families, LEFTS, fovs)))
+    return parallel_map(solve, list(product(families, LEFTS, plan.fovs)))
 
 
 def sound(fit: Fit, observation: Observation) -> bool:
@@ -109,17 +133,25 @@ def best_per(fits: list[Fit], key: Callable[[Fit], object], keep: int) -> list[F
     return out
 
 
-def all_rolls(observation: Observation, seeds: list[Fit]) -> list[Fit]:
+def _left_of(layout: Layout, plan: Plan) -> Axis:
+    """Left's place in the plain layout that `layout` was made of."""
+    return next(left for left in LEFTS if plan.change(make_layout(left)).axes[:4] == layout.axes[:4])
+
+
+def all_rolls(observation: Observation, seeds: list[Fit], plan: Plan) -> list[Fit]:
     """Every roll of top and bottom on each of the ring's solutions, six views, coarse, angle of view free at last."""
     rig = Rig(observation, COARSE_POINTS, coarse=True)
 
     def solve(task: tuple[Fit, Axis, Axis]) -> Fit:
         seed, top, bottom = task
-        layout = make_layout(seed.layout.axes[2].toward, top, bottom)
+        layout = plan.change(make_layout(_left_of(seed.layout, plan), top, bottom))
         start = seed.full.copy()
         start[[5, 6, 11, 12]] = initial(observation, seed.family, layout.poses(), fov_deg(seed.full[0]))[[5, 6, 11, 12]]
-        first = rig.solve(seed.family, layout, start, WARM_COARSE_SCHEDULE, iterations=6)
-        return rig.solve(seed.family, layout, first.full, WARM_COARSE_SCHEDULE[1:], iterations=6, free_fov=True)
+        first = rig.solve(seed.family, layout, start, WARM_COARSE_SCHEDULE, iterations=6, pair_weight=plan.pairs)
+        return rig.solve(
+            seed.family, layout, first.full, WARM_COARSE_SCHEDULE[1:], iterations=6, free_fov=plan.free_fov,
+            pair_weight=plan.pairs,
+        )  # fmt: skip
 
     return parallel_map(solve, list(product(seeds, UPS, UPS)))
 
@@ -139,32 +171,66 @@ def moved_fov(fit: Fit, factor: float, spread: Floats) -> Floats:
     return out
 
 
-def polish(observation: Observation, fit: Fit, per_view: int, factors: tuple[float, ...] = (1.0, 0.94, 1.06)) -> Fit:
-    """The best of several starts around `fit`, angle of view free, on the fine level."""
+def descend(
+    rig: Rig, fit: Fit, steps: tuple[float, ...], plan: Plan, iterations: int = 8
+) -> tuple[Fit, dict[float, float]]:
+    """Walk downhill in log f, the rest fitted at each step, with ever smaller steps; then free the angle of view.
+
+    Returns the fit and the costs met on the way, by log f.
+    """
+    observation = rig.observation
+
+    def at(base: Fit, log_step: float) -> Fit:
+        start = moved_fov(base, math.exp(log_step), observation.spread) if log_step else base.full
+        return rig.solve(
+            fit.family, fit.layout, start, LAST_SCHEDULE, iterations=iterations, pair_weight=plan.pairs
+        )  # fmt: skip
+
+    best = at(fit, 0.0)
+    profile = {float(best.full[0]): best.cost}
+    if not plan.free_fov:
+        return best, profile
+    for step in steps:
+        improved = False
+        for sign in (1, -1):
+            if improved:
+                break
+            for _ in range(6):
+                trial = at(best, sign * step)
+                profile[float(trial.full[0])] = trial.cost
+                if trial.cost >= best.cost or not sound(trial, observation):
+                    break
+                best, improved = trial, True
+    freed = rig.solve(
+        fit.family, fit.layout, best.full, LAST_SCHEDULE[1:], iterations=15, free_fov=True, pair_weight=plan.pairs
+    )  # fmt: skip
+    if freed.cost <= best.cost:
+        best = freed
+        profile[float(best.full[0])] = best.cost
+    return best, profile
+
+
+def polish(
+    observation: Observation, fit: Fit, per_view: int, plan: Plan, steps: tuple[float, ...] = (0.06, 0.02)
+) -> Fit:
+    """The optimum downhill from `fit`, on the fine level."""
     rig = Rig(observation, per_view, coarse=False)
-    found = []
-    for factor in factors:
-        start = moved_fov(fit, factor, observation.spread)
-        first = rig.solve(fit.family, fit.layout, start, FINE_SCHEDULE[:2], iterations=8)
-        found.append(rig.solve(fit.family, fit.layout, first.full, LAST_SCHEDULE, iterations=15, free_fov=True))
-    return min(found, key=lambda f: f.cost)
+    first = rig.solve(fit.family, fit.layout, fit.full, FINE_SCHEDULE[:2], iterations=8, pair_weight=plan.pairs)
+    return descend(rig, first, steps, plan)[0]
 
 
-def moved_to(observation: Observation, fit: Fit, layout: Layout, per_view: int) -> Fit:
-    """`fit` under another layout: top and bottom start afresh, the rest from where it was."""
+def moved_to(observation: Observation, fit: Fit, layout: Layout, per_view: int, plan: Plan) -> Fit:
+    """`fit` under another layout: from where it was, or with top and bottom afresh."""
     rig = Rig(observation, per_view, coarse=False)
     found = []
     fresh = fit.full.copy()
     fresh[[5, 6, 11, 12]] = initial(observation, fit.family, layout.poses(), fov_deg(fit.full[0]))[[5, 6, 11, 12]]
     for start in (fit.full, fresh):
         first = rig.solve(fit.family, layout, start, FINE_SCHEDULE, iterations=6)
-        found.append(rig.solve(fit.family, layout, first.full, LAST_SCHEDULE[1:], iterations=6, free_fov=True))
+        found.append(
+            rig.solve(fit.family, layout, first.full, LAST_SCHEDULE[1:], iterations=6, free_fov=plan.free_fov)
+        )  # fmt: skip
     return min(found, key=lambda f: f.cost)
-
-
-def restructured(observation: Observation, fit: Fit, structure: Structure, per_view: int) -> Fit:
-    """The same solution under another structure of the coding."""
-    return polish(observation, replace(fit, family=fit.family.with_structure(structure)), per_view, (1.0,))
 
 
 def score(fit: Fit) -> float:
@@ -172,37 +238,44 @@ def score(fit: Fit) -> float:
     return fit.cost * (1 + handicap(fit.family))
 
 
-def search(observation: Observation, checkpoint: Checkpoint) -> list[Fit]:
+def early_score(fit: Fit) -> float:
+    """The same for coarse fits, where the handicap weighs more."""
+    return fit.cost * (1 + 3 * handicap(fit.family))
+
+
+def leaders(observation: Observation, plan: Plan) -> list[Fit]:
+    """The best fits of a coarse search polished on a few points, cheapest first."""
+    families = list(plan.families or plausible_families(observation.fingerprint))
+    upright = [f for f in ring(observation, families, plan) if sound(f, observation)]
+    seeds = sorted(best_per(upright, lambda f: (f.family, f.layout.axes[2]), 1 + plan.seeds // 10), key=early_score)
+    rolled = [f for f in all_rolls(observation, seeds[: plan.seeds], plan) if sound(f, observation)]
+    kept = sorted(best_per(rolled, lambda f: (f.family, f.layout.axes[2]), 1 + plan.seeds // 10), key=early_score)
+    kept = kept[: max(plan.seeds - 1, 1)]
+    polished = parallel_map(lambda f: polish(observation, f, 150, plan), kept)
+    return sorted((f for f in polished if sound(f, observation)), key=score)
+
+
+def search(observation: Observation, plan: Plan, checkpoint: Checkpoint) -> list[Fit]:
     """The best fits, cheapest first, on the fine level: several families, several layouts.
 
     All are measured on the same points, so that their costs can be compared.
     """
-    families = plausible_families(observation.fingerprint)
-    upright = [f for f in ring(observation, families) if sound(f, observation)]
-    checkpoint(0.3)
-    seeds = sorted(
-        best_per(upright, lambda f: (f.family, f.layout.key), 1), key=lambda f: f.cost * (1 + 3 * handicap(f.family))
-    )[:6]
-    rolled = [f for f in all_rolls(observation, seeds) if sound(f, observation)]
-    checkpoint(0.5)
-    leaders = sorted(
-        best_per(rolled, lambda f: (f.family, f.layout.axes[2]), 1), key=lambda f: f.cost * (1 + 3 * handicap(f.family))
-    )[:5]
-    polished = [f for f in parallel_map(lambda f: polish(observation, f, 150), leaders) if sound(f, observation)]
-    checkpoint(0.65)
-    best = min(polished, key=score)
-    layouts = all_layouts()
-    turned = parallel_map(lambda layout: moved_to(observation, best, layout, 150), layouts)
+    polished = leaders(observation, plan)
+    checkpoint(0.6)
+    if not polished:
+        return []
+    best = polished[0]
+    turned = parallel_map(lambda layout: moved_to(observation, best, layout, 150, plan), all_layouts())
     turned = [f for f in turned if sound(f, observation)]
     checkpoint(0.8)
-    pool = best_per(polished + turned, lambda f: (f.family, f.layout.key), 1)
-    pool = sorted(pool, key=score)[:6]
-    final = [f for f in parallel_map(lambda f: polish(observation, f, 500), pool) if sound(f, observation)]
-    checkpoint(0.95)
-    return sorted(final, key=score)
+    pool = sorted(best_per(polished + turned, lambda f: (f.family, f.layout.key), 1), key=score)
+    pool = [f for i, f in enumerate(pool) if i < 3 or (i < 8 and score(f) < 1.06 * score(pool[0]))]
+    final = parallel_map(lambda f: polish(observation, f, 500, plan, (0.04, 0.013)), pool)
+    checkpoint(0.9)
+    return sorted((f for f in final if sound(f, observation)), key=score)
 
 
-def finish(observation: Observation, fit: Fit) -> Fit:
-    """The last fit, on all points."""
+def finish(observation: Observation, fit: Fit, plan: Plan) -> tuple[Fit, dict[float, float]]:
+    """The last fit, on all points, and the cost by log f around it."""
     rig = Rig(observation, 10**9, coarse=False)
-    return rig.solve(fit.family, fit.layout, fit.full, LAST_SCHEDULE, iterations=25, free_fov=True)
+    return descend(rig, fit, (0.012, 0.004), plan, iterations=6)
