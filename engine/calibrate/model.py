@@ -105,6 +105,10 @@ class Layout:
         """Left's position and the two ups: all that differs between layouts without error."""
         return f"left {self.axes[2].toward}, top's up {self.axes[4].image_up}, bottom's up {self.axes[5].image_up}"
 
+    def unchanged(self) -> Layout:
+        """The layout as it is."""
+        return self
+
     def exchanged(self, a: int, b: int) -> Layout:
         """With two views' places exchanged."""
         axes = list(self.axes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Final
 
@@ -95,7 +95,7 @@ class Plan:
     fovs: tuple[float, ...] = FOV_GRID
     free_fov: bool = True
     families: tuple[Family, ...] | None = None
-    change: Callable[[Layout], Layout] = lambda layout: layout
+    change: Callable[[Layout], Layout] = Layout.unchanged
     pairs: Floats = field(default_factory=lambda: ALL_PAIRS.copy())
     seeds: int = 6
 

@@ -1,0 +1,110 @@
+"""What the job states of cameras and depth coding, checked and turned into the units of the search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.bundle_layout import VIEW_NAMES, ViewName
+from config.errors import ValidationFailed
+from config.job import GivenCameras, GivenDepth, JobOptions
+from engine.calibrate.model import AXIS_VECTORS
+from engine.calibrate.result import Axis, DepthCoding, ViewAxes
+
+Floats = NDArray[np.float64]
+
+_TOLERANCE: Final = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """poses: [6, 4, 4] world_from_camera with OpenCV axes, or None. coding: in world units, where stated whole.
+
+    unit: world units per camera distance. fov_deg, kind, measure: None where they are to be found.
+    """
+
+    poses: Floats | None
+    coding: dict[ViewName, DepthCoding] | None
+    unit: float
+    fov_deg: float | None
+    kind: str | None
+    measure: str | None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left to find."""
+        return self.poses is not None and self.coding is not None and self.fov_deg is not None
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything is stated that is otherwise found."""
+        return any(v is not None for v in (self.poses, self.coding, self.fov_deg, self.kind, self.measure))
+
+
+def _poses(cameras: GivenCameras) -> Floats | None:
+    if not cameras.views:
+        return None
+    absent = [name for name in VIEW_NAMES if name not in cameras.views]
+    if absent:
+        raise ValidationFailed(
+            f"job.toml states the pose of {len(cameras.views)} views but not of {', '.join(absent)}.",
+            suggestion="State all six poses in [cameras.views], or none.",
+        )
+    poses = np.array([cameras.views[name].world_from_camera for name in VIEW_NAMES], np.float64)
+    if cameras.axes == "opengl":
+        poses = poses @ np.diag([1.0, -1.0, -1.0, 1.0])
+    for name, pose in zip(VIEW_NAMES, poses, strict=True):
+        R = pose[:3, :3]
+        if not np.isfinite(pose).all() or np.abs(R @ R.T - np.eye(3)).max() > _TOLERANCE or np.linalg.det(R) < 0:
+            raise ValidationFailed(
+                f"job.toml: world_from_camera of {name} is no rigid pose: its rotation has to be orthonormal with "
+                f"determinant +1 (it is {np.linalg.det(R):.3f}).",
+                suggestion="Give a 4x4 camera-to-world matrix without scale or mirroring, row by row.",
+            )
+        if np.abs(pose[3] - [0, 0, 0, 1]).max() > _TOLERANCE:
+            raise ValidationFailed(f"job.toml: the last row of world_from_camera of {name} is not 0, 0, 0, 1.")
+        U, _, Vt = np.linalg.svd(R)
+        pose[:3, :3] = U @ Vt
+    return poses
+
+
+def _coding(depth: GivenDepth, code_max: int) -> dict[ViewName, DepthCoding] | None:
+    kind, measure = depth.kind or "linear", depth.measure or "planar"
+    out: dict[ViewName, DepthCoding] = {}
+    for name in VIEW_NAMES:
+        own = depth.per_view.get(name)
+        near = own.near if own and own.near is not None else depth.near
+        far = own.far if own and own.far is not None else depth.far
+        if far is None or (near is None and not (depth.far or own)):
+            return None
+        near = near or 0.0
+        if near == far:
+            raise ValidationFailed(f"job.toml: near and far of {name} are the same depth, {far:g}.")
+        start = float("inf") if kind == "disparity" and near == 0 else near
+        out[name] = DepthCoding(kind, measure, start, far, "nearest", code_max)
+    return out
+
+
+def read_given(options: JobOptions, code_max: int) -> Given:
+    """Check what job.toml states. near is the depth at code 0, far at the highest code.
+
+    Raises ValidationFailed where poses are not rigid or incomplete.
+    """
+    cameras, depth = options.cameras, options.depth
+    poses = _poses(cameras)
+    unit = cameras.distance or 1.0
+    if poses is not None:
+        unit = float(np.median(np.linalg.norm(poses[:, :3, 3], axis=1))) or 1.0
+    return Given(poses, _coding(depth, code_max), unit, cameras.fov_deg, depth.kind, depth.measure)
+
+
+def nearest_axes(pose: Floats) -> ViewAxes:
+    """The world axes nearest to where a camera stands and to its image's up. pose: [4, 4]."""
+
+    def nearest(direction: Floats) -> Axis:
+        return max(AXIS_VECTORS, key=lambda axis: float(np.array(AXIS_VECTORS[axis]) @ direction))
+
+    return ViewAxes(nearest(-pose[:3, 2]), nearest(-pose[:3, 1]))
