@@ -29,7 +29,11 @@ _EDGES_AT_CONTOUR = 0.15
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """A view before anything is decided. rgb: the window at full size. scene: at the coarse size."""
+    """A view before anything is decided.
+
+    rgb: the window at full size. silhouette: the depth's, whole. scene: at the
+    coarse size.
+    """
 
     window: Window
     rgb: Colour
@@ -43,9 +47,9 @@ def segment(bundle: Bundle) -> Segmentation:
     """Find the foreground of every view, in the RGB and in the depth render.
 
     A view with an alpha channel says it itself. In the others the depth's silhouette is the prior and the colours
-    decide near it. Whether the RGB follows the depth to the pixel is told from its edges. Where it does, a cut at 1024² keeps to
-    the silhouette; where it does not, one at 512² looks for the contour further away, and one at 1024² refines it. At
-    last the rim is made soft at full size.
+    decide near it. Whether the RGB follows the depth to the pixel is told from its edges. Where it does, a cut at
+    1024² keeps to the silhouette; where it does not, one at 512² looks for the contour further away, and one at 1024²
+    refines it. At last the rim is made soft at full size.
 
     Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common.
     """
@@ -71,7 +75,7 @@ def segment(bundle: Bundle) -> Segmentation:
     for view, value in agreement.items():
         if value == 0.0:
             raise ValidationFailed(
-                f"{RGB_DIR}/{view}.png and {DEPTH_DIR}/{view}.png show the object in different places: they do not overlap.",
+                f"{RGB_DIR}/{view}.png and {DEPTH_DIR}/{view}.png show the object in different places.",
                 suggestion="Render both from the same camera.",
                 view=view,
             )
@@ -90,23 +94,31 @@ def _look(rgb: Colour, silhouette: Mask) -> _Look:
     factor = max(1, size // _COARSE)
     window = window_around(silhouette, size, _MARGIN_PX * size / 1024, 2 * factor)
     part = np.ascontiguousarray(rgb[window.rows, window.columns])
-    inside = resize_mask(silhouette, size)[window.rows, window.columns]
     side = window.side // factor
-    scene = look(shrink_colours(part, side), resize_mask(inside, side), size / factor / 1024)
-    return _Look(window, part, inside, scene, *edges_near_silhouette(scene))
+    small = shrink_colours(part, side)
+    scene = look(small, _silhouette_in(window, silhouette, size, factor), size / factor / 1024)
+    return _Look(window, part, silhouette, scene, *edges_near_silhouette(scene))
+
+
+def _silhouette_in(window: Window, silhouette: Mask, size: int, factor: int) -> Mask:
+    """The silhouette [n, n] of a whole view in a window of a view of `size`, reduced by `factor`."""
+    if size % factor:
+        return resize_mask(resize_mask(silhouette, size)[window.rows, window.columns], window.side // factor)
+    x, y, side = window.x // factor, window.y // factor, window.side // factor
+    return resize_mask(silhouette, size // factor)[y : y + side, x : x + side]
 
 
 def _finish(item: _Look, size: int, aligned: bool) -> NDArray[np.uint8]:
     factor = max(1, size // _FINE)
     side = item.window.side // factor
     small = shrink_colours(item.rgb, side)
-    silhouette = resize_mask(item.silhouette, side)
+    silhouette = _silhouette_in(item.window, item.silhouette, size, factor)
     scene = look(small, silhouette, size / factor / 1024)
     if aligned and item.stray_edges < _STRAY_EDGES_OF_ONE:
-        mask = cut(scene, silhouette, TIGHT_PRIOR_PX, 1, 60, 4)
+        mask = cut(scene, silhouette, TIGHT_PRIOR_PX, 1, 40, 4)
     else:
-        draft = cut(item.scene, None, LOOSE_PRIOR_PX, 3, 80, INSIDE_PX)
-        mask = cut(scene, resize_mask(draft, side), LOOSE_PRIOR_PX, 1, 60, 6)
+        draft = cut(item.scene, None, LOOSE_PRIOR_PX, 3, 60, INSIDE_PX)
+        mask = cut(scene, resize_mask(draft, side), LOOSE_PRIOR_PX, 1, 50, 6)
     mask = drop_specks(mask)
     out = np.zeros((size, size), np.uint8)
     out[item.window.rows, item.window.columns] = _soften(item.rgb, small, mask)

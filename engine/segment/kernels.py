@@ -19,16 +19,15 @@ def squared_distance(mask: NDArray[np.bool_]) -> Real:
     """
     h, w = mask.shape
     out = np.empty((h, w), np.float32)
+    far = np.float32(1e5)
     for x in range(w):
-        run = np.float32(1e5)
-        for y in range(h):
-            run = np.float32(0) if mask[y, x] else run + np.float32(1)
-            out[y, x] = run
-        run = np.float32(1e5)
-        for y in range(h - 1, -1, -1):
-            run = np.float32(0) if mask[y, x] else run + np.float32(1)
-            if run < out[y, x]:
-                out[y, x] = run
+        out[0, x] = np.float32(0) if mask[0, x] else far
+    for y in range(1, h):
+        for x in range(w):
+            out[y, x] = np.float32(0) if mask[y, x] else out[y - 1, x] + np.float32(1)
+    for y in range(h - 2, -1, -1):
+        for x in range(w):
+            out[y, x] = min(out[y, x], out[y + 1, x] + np.float32(1))
     f = np.empty(w, np.float64)
     place = np.empty(w, np.int64)
     start = np.empty(w + 1, np.float64)

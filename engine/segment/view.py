@@ -21,7 +21,7 @@ from engine.segment.fields import (
     local_statistics,
     signed_distance,
 )
-from engine.segment.kernels import describe
+from engine.segment.kernels import describe, squared_distance
 from engine.segment.solve import minimise_cut
 
 # Lengths are in pixels of an image of 1024², and scaled to the working size.
@@ -35,6 +35,11 @@ _STRONGEST = 3.0
 _CALM_LEVELS = 3.0
 _SHADOW_REACH_PX = 14.0
 _UNSEEN_DENSITY = 2e-6
+# The most evidence for the object (log odds) that a pixel may have which looks like a dark shadow, or which the open
+# background reaches without an edge, outside the silhouette and inside it.
+_SHADOW_EVIDENCE = np.float32(-0.3)
+_OPEN_OUTSIDE = np.float32(-1.0)
+_OPEN_INSIDE = np.float32(-1.3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,9 @@ def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     before = local_statistics(few, (distance > 6 * unit)[::step, ::step].astype(np.float32), 16 * unit / step)
     slope, bins, to_b, to_f, shade, tinted = describe(rgb, behind, before, step)
     noise = float(np.median(slope[background])) + 0.5
-    edge = _SMOOTHNESS * (_EDGE_FLOOR + (1 - _EDGE_FLOOR) / (1 + (slope / (3 * noise + 4)) ** 2))
+    edge = np.asarray(
+        _SMOOTHNESS * (_EDGE_FLOOR + (1 - _EDGE_FLOOR) / (1 + (slope / (3 * noise + 4)) ** 2)), np.float32
+    )
 
     calm = (slope < _CALM_LEVELS + 2 * noise) & (distance < _SHADOW_REACH_PX * unit)
     labels, _ = ndimage.label(ndimage.binary_opening(calm) | background)
@@ -74,20 +81,20 @@ def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     reached[0] = False
     flooded = reached[labels]
     to_b = np.where(flooded, np.minimum(to_b, np.float32(0.5)), to_b)
-    near = np.clip((to_b**2 - to_f**2) / 4, -_STRONGEST, _STRONGEST)
+    near = np.asarray(np.clip((to_b**2 - to_f**2) / 4, -_STRONGEST, _STRONGEST), np.float32)
     shadow = shade & (distance < 0)
-    shadow |= penumbra(shadow, flooded, tinted, unit) & (distance < 0)
-    ceiling = np.where(shadow, SH, 2 * _STRONGEST)
-    ceiling = np.where(flooded, np.where(distance < 0, FO, FI), ceiling).astype(np.float32)
-    return Scene(unit, bins, distance, slope, edge.astype(np.float32), background, near, flooded, ceiling, noise)
+    shadow |= _penumbra(shadow, flooded, tinted, unit) & (distance < 0)
+    ceiling = np.where(shadow, _SHADOW_EVIDENCE, np.float32(2 * _STRONGEST))
+    ceiling = np.where(flooded, np.where(distance < 0, _OPEN_OUTSIDE, _OPEN_INSIDE), ceiling)
+    return Scene(unit, bins, distance, slope, edge, background, near, flooded, ceiling, noise)
 
 
-FO, FI, SH = -1.0, -1.3, -0.3
-
-
-def penumbra(shadow: Mask, flooded: Mask, shade: Mask, unit: float) -> Mask:
+def _penumbra(shadow: Mask, flooded: Mask, shade: Mask, unit: float) -> Mask:
     """Shades of the background between a dark shadow and the open background."""
-    return np.asarray(shade & (signed_distance(shadow) > -6 * unit) & (signed_distance(flooded) > -8 * unit))
+    if not shadow.any():
+        return shadow
+    near_shadow = squared_distance(shadow) < (6.5 * unit) ** 2
+    return np.asarray(shade & near_shadow & (squared_distance(flooded) < (8.5 * unit) ** 2))
 
 
 def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iterations: int, band_px: float) -> Mask:
@@ -97,8 +104,9 @@ def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iteratio
     contour is thought to be from the depth's. band_px: how far from `start` the contour may lie.
     """
     unit, distance = scene.unit, scene.distance
+    tight = prior_px <= TIGHT_PRIOR_PX
     n = distance.shape[0]
-    around = distance if start is None else signed_distance(start)
+    around = distance if start is None or tight else signed_distance(start)
     free = np.abs(around) < band_px * unit
     free[[0, -1]] = False
     free[:, [0, -1]] = False
@@ -120,7 +128,7 @@ def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iteratio
         other_density = colour_density(bins, outside)
         ratio = np.log((object_density + _UNSEEN_DENSITY) / (other_density + _UNSEEN_DENSITY))
         evidence = 0.5 * np.clip(ratio, -_STRONGEST, _STRONGEST)[bins] + 0.5 * scene.near_background
-        evidence = np.minimum(evidence, scene.ceiling) + prior
+        evidence = (evidence if tight else np.minimum(evidence, scene.ceiling)) + prior
         flat = np.ascontiguousarray(u.ravel())
         minimise_cut(flat, np.ascontiguousarray(-0.5 * evidence.ravel(), np.float32), edge, active, n, iterations)
         u = flat.reshape(n, n)
