@@ -14,6 +14,34 @@ Array = NDArray[Any]
 
 
 @jit
+def _studio(n0: Any, n1: Any, n2: Any, e0: Any, e1: Any, e2: Any, facing: Any, ambient: Any) -> Any:
+    """The factor on the texture's sRGB values, and what gloss adds.
+
+    Normal and direction to the camera are in camera axes with y up and z towards the viewer. A key light from the upper
+    left, a fill from the right, the sky above, a rim around the outline.
+    """
+    key = max(0.0, (-0.45 * n0 + 0.65 * n1 + 0.612 * n2 + 0.25) / 1.25)
+    fill = max(0.0, (0.72 * n0 + 0.18 * n1 + 0.67 * n2 + 0.35) / 1.35)
+    light = (0.53 + 0.13 * n1) * (0.25 + 0.75 * ambient) + (0.78 * key + 0.29 * fill) * (0.45 + 0.55 * ambient)
+    rim = 0.16 * (1 - facing) ** 4 * (0.4 + 0.6 * max(0.0, n1))
+    h0, h1, h2 = e0 - 0.45, e1 + 0.65, e2 + 0.612  # between the eye and the key light
+    shine = max(0.0, (n0 * h0 + n1 * h1 + n2 * h2) / np.sqrt(h0 * h0 + h1 * h1 + h2 * h2))
+    # The texture holds sRGB values: about the 2.2th root of light.
+    return light ** (1 / 2.2), ambient * (rim + 0.07 * shine**24)
+
+
+@jit
+def _edge_distance(w: Any, c0: Any, c1: Any, depth: Any) -> Any:
+    """Distance in samples to the nearest edge of the face, to first order; w: `weight_gradients`, c: the weights."""
+    c2 = 1 - c0 - c1
+    wx, wy = w[0] + w[2] + w[4], w[1] + w[3] + w[5]
+    d0 = c0 / max(np.sqrt((w[0] - c0 * wx) ** 2 + (w[1] - c0 * wy) ** 2) * depth, 1e-12)
+    d1 = c1 / max(np.sqrt((w[2] - c1 * wx) ** 2 + (w[3] - c1 * wy) ** 2) * depth, 1e-12)
+    d2 = c2 / max(np.sqrt((w[4] - c2 * wx) ** 2 + (w[5] - c2 * wy) ** 2) * depth, 1e-12)
+    return min(d0, d1, d2)
+
+
+@jit
 def light_rows(
     position_clip: Array, faces: Array, uv: Array, faces_uv: Array, texels: Array, levels: Array, normals: Array,
     openness: Array, axes: Array, centre: Array, vertices: Array, supersample: int, height: int,
@@ -31,7 +59,7 @@ def light_rows(
     rows, width = face_index.shape
     share = 1.0 / (supersample * supersample)
     line_px = 0.4 * supersample  # half the line's width, in samples
-    texel = np.zeros((1, 3), np.float32)
+    texel = np.zeros((width, 3), np.float32)
     last, last_wire = -1, -1
     g = w = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for line in range(rows):
@@ -59,8 +87,8 @@ def light_rows(
                 levels[0, 1],
                 levels[0, 2],
             )
-            texel[0, :] = 0
-            add_trilinear(texels, levels, u, v, level, 1 / 255, texel, 0)
+            texel[column] = 0
+            add_trilinear(texels, levels, u, v, level, 1 / 255, texel, column)
 
             # The normal, and the direction to the camera, in camera axes with y up and z towards the viewer.
             n0 = n1 = n2 = e0 = e1 = e2 = 0.0
@@ -76,17 +104,8 @@ def light_rows(
             if facing < 0:  # a back side that is seen: light it as a front side
                 n0, n1, n2, facing = -n0, -n1, -n2, -facing
 
-            # A studio: key from the upper left, fill from the right, sky above, rim around the outline.
             ambient = b0 * openness[i0] + b1 * openness[i1] + b2 * openness[i2]
-            key = max(0.0, (-0.45 * n0 + 0.65 * n1 + 0.612 * n2 + 0.25) / 1.25)
-            fill = max(0.0, (0.72 * n0 + 0.18 * n1 + 0.67 * n2 + 0.35) / 1.35)
-            light = (0.58 + 0.14 * n1) * (0.25 + 0.75 * ambient) + (0.86 * key + 0.32 * fill) * (0.45 + 0.55 * ambient)
-            rim = (1 - facing) ** 4 * (0.4 + 0.6 * max(0.0, n1)) * ambient * 0.16
-            h0, h1, h2 = e0 - 0.45, e1 + 0.65, e2 + 0.612  # between the eye and the key light
-            shine = max(0.0, (n0 * h0 + n1 * h1 + n2 * h2) / np.sqrt(h0 * h0 + h1 * h1 + h2 * h2))
-            shine = 0.07 * ambient * shine**24
-            factor = light ** (1 / 2.2)  # the texture holds sRGB values, about the 2.2th root of light
-
+            factor, gloss = _studio(n0, n1, n2, e0, e1, e2, facing, ambient)
             ink = 0.0
             wire = wire_index[line, column]
             if wire >= 0 and abs(wire_depth[line, column] - depth[line, column]) < wire_reach:
@@ -95,21 +114,15 @@ def light_rows(
                     w = weight_gradients(
                         wire_clip, wire_faces[wire, 0], wire_faces[wire, 1], wire_faces[wire, 2], height, width
                     )
-                wz = np.float64(wire_depth[line, column])
-                wx, wy = w[0] + w[2] + w[4], w[1] + w[3] + w[5]
-                c0 = np.float64(wire_barycentric[line, column, 0])
-                c1 = np.float64(wire_barycentric[line, column, 1])
-                c2 = 1 - c0 - c1
-                d0 = c0 / max(np.sqrt((w[0] - c0 * wx) ** 2 + (w[1] - c0 * wy) ** 2) * wz, 1e-12)
-                d1 = c1 / max(np.sqrt((w[2] - c1 * wx) ** 2 + (w[3] - c1 * wy) ** 2) * wz, 1e-12)
-                d2 = c2 / max(np.sqrt((w[4] - c2 * wx) ** 2 + (w[5] - c2 * wy) ** 2) * wz, 1e-12)
-                nearest = min(d0, d1, d2)
+                nearest = _edge_distance(
+                    w, wire_barycentric[line, column, 0], wire_barycentric[line, column, 1], wire_depth[line, column]
+                )
                 ink = wire_alpha * min(max(line_px - nearest + 0.5, 0.0), 1.0)
             # Dark lines, light ones on what is nearly black.
-            luma = factor * (0.3 * texel[0, 0] + 0.6 * texel[0, 1] + 0.1 * texel[0, 2])
+            luma = factor * (0.3 * texel[column, 0] + 0.6 * texel[column, 1] + 0.1 * texel[column, 2])
             tone = 1.0 if luma < 0.22 else 0.0
             for c in range(3):
-                value = min(texel[0, c] * factor + rim + shine, 1.0)
+                value = min(texel[column, c] * factor + gloss, 1.0)
                 value += ink * (tone - value)
                 rgb[y, column // supersample, c] += np.float32(value * share)
             coverage[y, column // supersample] += np.float32(share)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import jit, jit_inline
+from engine.jit import jit
 
 SUBPIXELS = 4096
 GUARD_PX = 131072.0
@@ -140,7 +140,7 @@ def rasterize_rows(
                 depth[line, column] = 1 / depth[line, column]
 
 
-@jit_inline
+@jit
 def weight_gradients(position_clip: Array, i0: int, i1: int, i2: int, height: int, width: int) -> Any:
     """d(b_k/z)/d(x, y) per pixel for the three corners: six float64, constant over a face.
 
@@ -217,7 +217,33 @@ def interpolate_rows(
                 out[row, column, c] = attributes[i0, c] * b0 + attributes[i1, c] * b1 + attributes[i2, c] * b2
 
 
-@jit_inline
+@jit
+def interpolate_derivative_rows(
+    attributes: Array,
+    faces: Array,
+    face_index: Array,
+    barycentric_dxy: Array,
+    first_row: int,
+    end_row: int,
+    out: Array,
+) -> None:
+    """d(attribute)/d(x, y) per pixel by the chain rule: out [H, W, C, 2] float32, rows first_row..end_row."""
+    for row in range(first_row, end_row):
+        for column in range(face_index.shape[1]):
+            face = face_index[row, column]
+            if face < 0:
+                out[row, column] = 0
+                continue
+            i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
+            for c in range(attributes.shape[1]):
+                d0, d1 = attributes[i0, c] - attributes[i2, c], attributes[i1, c] - attributes[i2, c]
+                for axis in range(2):
+                    out[row, column, c, axis] = (
+                        d0 * barycentric_dxy[row, column, 0, axis] + d1 * barycentric_dxy[row, column, 1, axis]
+                    )
+
+
+@jit
 def _add_bilinear(
     texels: Array, first: int, height: int, width: int, u: float, v: float, weight: float, out: Array, i: int
 ) -> None:
@@ -240,7 +266,7 @@ def _add_bilinear(
         )
 
 
-@jit_inline
+@jit
 def mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: int) -> float:
     """log2 of the footprint's major axis in texels: the ellipse that (x, y) steps of a pixel span, as nvdiffrast."""
     ux, uy, vx, vy = ux * width, uy * width, vx * height, vy * height
@@ -249,7 +275,7 @@ def mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: in
     return 0.5 * np.log2(squared) if squared > 1 else 0.0
 
 
-@jit_inline
+@jit
 def add_trilinear(
     texels: Array, levels: Array, u: float, v: float, level: float, weight: float, out: Array, i: int
 ) -> None:

@@ -171,7 +171,16 @@ class NumbaRasterizer:
         parallel_map(band, row_bands(height))
         if not derivatives:
             return out
-        return out, attribute_derivatives(attributes, fragments, faces)
+        slopes = fragments.barycentric_dxy
+        if slopes is None:
+            raise ValueError("rasterize with derivatives=True to interpolate with derivatives")
+        out_dxy = np.empty((*out.shape, 2), np.float32)
+
+        def slope_band(rows: tuple[int, int]) -> None:
+            kernels.interpolate_derivative_rows(attributes, faces, fragments.face_index, slopes, *rows, out_dxy)
+
+        parallel_map(slope_band, row_bands(height))
+        return out, out_dxy
 
     def sample_texture(self, image: NDArray[np.uint8] | Float32, uv: Float32, uv_dxy: Float32 | None = None) -> Float32:
         """See `Rasterizer`."""
@@ -189,14 +198,3 @@ class NumbaRasterizer:
         if len(points):
             parallel_map(band, row_bands(len(points)))
         return out.reshape(*uv.shape[:-1], image.shape[2])
-
-
-def attribute_derivatives(attributes: Float32, fragments: Fragments, faces: Int32) -> Float32:
-    """d(attribute)/d(x, y) per pixel [H, W, C, 2], by the chain rule from the weights' derivatives."""
-    if fragments.barycentric_dxy is None:
-        raise ValueError("rasterize with derivatives=True to interpolate with derivatives")
-    corners = attributes[faces[np.maximum(fragments.face_index, 0)]]
-    d = fragments.barycentric_dxy
-    out = (corners[..., 0, :] - corners[..., 2, :])[..., None] * d[..., 0, None, :]
-    out += (corners[..., 1, :] - corners[..., 2, :])[..., None] * d[..., 1, None, :]
-    return np.asarray(out * fragments.covered[..., None, None], np.float32)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from engine.render.kernels import SUBPIXELS
 from engine.render.mipmap import MipChain, mip_chain
-from engine.render.numba_backend import attribute_derivatives
 from engine.render.types import Float32, Fragments, Int32
 
 Float = NDArray[np.float64]
@@ -72,7 +71,7 @@ class ReferenceRasterizer:
         weights = np.concatenate([fragments.barycentric, 1 - fragments.barycentric.sum(-1, keepdims=True)], -1)
         corners = attributes[faces[np.maximum(fragments.face_index, 0)]]
         out = np.asarray((corners * weights[..., None]).sum(-2) * fragments.covered[..., None], np.float32)
-        return (out, attribute_derivatives(attributes, fragments, faces)) if derivatives else out
+        return (out, _attribute_slopes(attributes, fragments, faces)) if derivatives else out
 
     def sample_texture(self, image: NDArray[np.uint8] | Float32, uv: Float32, uv_dxy: Float32 | None = None) -> Float32:
         """See `Rasterizer`."""
@@ -137,3 +136,14 @@ def _bilinear(chain: MipChain, levels: NDArray[np.int64], uv: Float) -> Float:
     top = (1 - fx) * texel(x0, y0) + fx * texel(x1, y0)
     bottom = (1 - fx) * texel(x0, y1) + fx * texel(x1, y1)
     return np.asarray((1 - fy) * top + fy * bottom)
+
+
+def _attribute_slopes(attributes: Float32, fragments: Fragments, faces: Int32) -> Float32:
+    """d(attribute)/d(x, y) per pixel [H, W, C, 2], by the chain rule from the weights' derivatives."""
+    if fragments.barycentric_dxy is None:
+        raise ValueError("rasterize with derivatives=True to interpolate with derivatives")
+    corners = attributes[faces[np.maximum(fragments.face_index, 0)]]
+    d = fragments.barycentric_dxy
+    out = (corners[..., 0, :] - corners[..., 2, :])[..., None] * d[..., 0, None, :]
+    out += (corners[..., 1, :] - corners[..., 2, :])[..., None] * d[..., 1, None, :]
+    return np.asarray(out * fragments.covered[..., None, None], np.float32)
