@@ -10,7 +10,7 @@ hundred pixels wide would take thousands of sweeps otherwise.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def surface_links(middle: Image, jump: Image) -> tuple[Mask, Mask]:
 
 
 @jit
-def _sweep(u, low, high, right, down, sweeps):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _sweep(u: Any, low: Any, high: Any, right: Any, down: Any, sweeps: Any) -> Any:  # pragma: no cover
     """Projected over-relaxation in place, to and fro. u, low, high [h, w] float32; right, down [h, w] bool."""
     H, W = u.shape
     weak, omega = np.float32(MEMBRANE), np.float32(OVER_RELAXATION)

@@ -4,10 +4,13 @@ For each voxel every view tells a signed distance to the border of what it sees 
 its depth (not along the ray: distances from all views are then in one measure), to the silhouette, or to the depth edge
 that the voxel hides behind, whichever bounds the free space there. The object is the intersection of all that is not
 free, so the largest distance rules: no view can fill what another sees through, and the two sides of a thin part do not
-eat each other, as they do in a plain average. Views that agree with the largest to within a tolerance are averaged.
+eat each other, as they do in a plain average. Surfaces that agree with the largest to within a tolerance
+are averaged, those seen face-on most; outlines only bound, for the surface may lie well within them.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +25,18 @@ EDGE_REACH_PX = 20.0
 
 
 @jit
-def _integrate(phi, x0, x1, origin, voxel, pixels, views, truncation, tolerance):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill phi[x0:x1]. pixels [N, h, w, 8]; views [N, 18] float64: camera_from_world row by row, fx, fy, cx, cy, h, w."""
+def _integrate(
+    phi: Any, x0: Any, x1: Any, origin: Any, voxel: Any, pixels: Any, views: Any, truncation: Any, tolerance: Any
+) -> Any:  # pragma: no cover
+    """Fill phi[x0:x1]. pixels [N, h, w, 8] and views [N, 18]: see `ViewMaps`."""
     _, Y, Z = phi.shape
     n = len(views)
-    distances = np.zeros(n)
+    distances, weights = np.zeros(n), np.zeros(n)
     for i in range(x0, x1):
         for j in range(Y):
             for k in range(Z):
                 wx, wy, wz = origin[0] + i * voxel, origin[1] + j * voxel, origin[2] + k * voxel
-                largest = -truncation
+                largest, nearest = -truncation, -truncation
                 for m in range(n):
                     q = views[m]
                     z = q[8] * wx + q[9] * wy + q[10] * wz + q[11]
@@ -47,29 +52,35 @@ def _integrate(phi, x0, x1, origin, voxel, pixels, views, truncation, tolerance)
                         (pixels[m, y, x, 3] * (1 - s) + pixels[m, y, x + 1, 3] * s) * (1 - t)
                         + (pixels[m, y + 1, x, 3] * (1 - s) + pixels[m, y + 1, x + 1, 3] * s) * t
                     )
-                    d = silhouette
+                    d, weight = silhouette, 0.0
                     nx, ny = int(u + 0.5), int(v + 0.5)
                     g = pixels[m, ny, nx, 0]
                     if d < truncation and g > 0:
                         gu, gv, edge = pixels[m, ny, nx, 1], pixels[m, ny, nx, 2], pixels[m, ny, nx, 4]
                         g0, g1 = pixels[m, y, x, 0], pixels[m, y, x + 1, 0]
                         g2, g3 = pixels[m, y + 1, x, 0], pixels[m, y + 1, x + 1, 0]
-                        least = min(min(g0, g1), min(g2, g3))
-                        if least > 0 and max(max(g0, g1), max(g2, g3)) - least <= pixels[m, ny, nx, 7]:
+                        least = min(g0, g1, g2, g3)
+                        if least > 0 and max(g0, g1, g2, g3) - least <= pixels[m, ny, nx, 7]:
                             g = (g0 * (1 - s) + g1 * s) * (1 - t) + (g2 * (1 - s) + g3 * s) * t
                         else:
                             g += gu * (u - nx) + gv * (v - ny)
                         # the plane that is 1 = z·(disparity, linear in the pixel), as a plane in space
                         px, py = gu * q[12], gv * q[13]
                         pz = g - gu * (u - q[14]) - gv * (v - q[15])
-                        d = max((1 - z * g) / np.sqrt(px * px + py * py + pz * pz), d)
+                        scale = 1 / np.sqrt(px * px + py * py + pz * pz)
+                        plane = (1 - z * g) * scale
+                        if plane >= d:
+                            d = plane
+                            weight = (g * scale) ** 2  # squared cosine to the ray, about
                         if abs(edge) < EDGE_REACH_PX and pixels[m, ny, nx, 5] < z < pixels[m, ny, nx, 6]:
-                            if edge > 0 and d > 0:
-                                d = min(d, edge * width)
-                            elif edge < 0 and d < 0:
-                                d = max(d, edge * width)
+                            if (edge > 0 and d > edge * width > 0) or (edge < 0 and d < edge * width < 0):
+                                d = edge * width
+                                weight = 0.0
                     distances[m] = d
+                    weights[m] = weight
                     largest = max(largest, d)
+                    if weight > 0:
+                        nearest = max(nearest, d)
                     if d >= truncation:
                         break
                 if largest >= truncation:
@@ -79,11 +90,16 @@ def _integrate(phi, x0, x1, origin, voxel, pixels, views, truncation, tolerance)
                 else:
                     total, weight = 0.0, 0.0
                     for m in range(n):
-                        a = 1 - (largest - distances[m]) / tolerance
+                        a = weights[m] * (1 - (nearest - distances[m]) / tolerance)
                         if a > 0:
                             total += a * distances[m]
                             weight += a
-                    phi[i, j, k] = total / weight
+                    if weight > 0 and nearest >= largest:
+                        largest = total / weight
+                        for m in range(n):
+                            if weights[m] == 0:
+                                largest = max(largest, distances[m])
+                    phi[i, j, k] = largest
 
 
 def integrate(

@@ -25,7 +25,7 @@ from engine.jit import jit
 SAMPLES = 8
 """Steps in which an interval is followed through another view."""
 REACH_PX = 12.0
-LEAST_SPAN_PX = 1.5
+LEAST_SPAN_PX = 2.5
 """Intervals that appear shorter than this in the other view tell nothing."""
 LEAST_RADIUS_PX = 15.0
 """Of the largest disk in a plateau: narrower ones are the levels of a slope."""
@@ -124,7 +124,7 @@ def settle_plateaus(codes: NDArray[np.uint16], bounds: Bounds, level: Image) -> 
 
     level: see `pinned_levels`.
     """
-    plateau = label(codes, background=0, connectivity=1)
+    plateau = label(codes, background=0, connectivity=1)  # type: ignore[no-untyped-call]
     pinned, rim = level >= 0, np.zeros(codes.shape, np.bool_)
     for axis in range(2):
         along = np.moveaxis(plateau, axis, 0), np.moveaxis(rim, axis, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ SNAP = 0.03
 
 
 @jit
-def _count(values, counts, x0, x1, vertices, triangles):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _count(values: Any, counts: Any, x0: Any, x1: Any, vertices: Any, triangles: Any) -> Any:  # pragma: no cover
     """Vertices on the edges that start in, and triangles of the cubes that start in, each layer x0 <= x < x1."""
     X, Y, Z = values.shape
     for x in range(x0, x1):
@@ -42,7 +44,7 @@ def _count(values, counts, x0, x1, vertices, triangles):  # type: ignore[no-unty
 
 
 @jit
-def _number(values, x, first, ids, out, write):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _number(values: Any, x: Any, first: Any, ids: Any, out: Any, write: Any) -> Any:  # pragma: no cover
     """Number the vertices of layer x from `first` on into ids [3, Y, Z]; if `write`, put their positions into out."""
     X, Y, Z = values.shape
     n = first
@@ -67,8 +69,19 @@ def _number(values, x, first, ids, out, write):  # type: ignore[no-untyped-def] 
 
 
 @jit
-def _emit(values, counts, table, edges, x0, x1, first_vertex, first_triangle, positions, faces):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Vertices and triangles of the layers x0 <= x < x1. edges [12, 4] int64: axis and start (dx, dy, dz) of each edge."""
+def _emit(
+    values: Any,
+    counts: Any,
+    table: Any,
+    edges: Any,
+    x0: Any,
+    x1: Any,
+    first_vertex: Any,
+    first_triangle: Any,
+    positions: Any,
+    faces: Any,
+) -> Any:  # pragma: no cover
+    """Vertices and triangles of the layers x0 <= x < x1. edges [12, 4] int64: each edge's axis and start."""
     X, Y, Z = values.shape
     here = np.zeros((3, Y, Z), np.int32)
     after = np.zeros((3, Y, Z), np.int32)
@@ -88,7 +101,7 @@ def _emit(values, counts, table, edges, x0, x1, first_vertex, first_triangle, po
                     | (values[x, y + 1, z] < 0) << 6
                     | (values[x + 1, y + 1, z] < 0) << 7
                 )
-                if z == 0 or case == 0 or case == 255:
+                if z == 0 or case in (0, 255):
                     continue
                 for k in range(counts[case]):
                     for corner in range(3):

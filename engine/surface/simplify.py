@@ -8,6 +8,8 @@ nothing has to be repaired afterwards.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ REGULARITY = 1e-4
 
 
 @jit
-def _cost(Q, P, a, b, regularity, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _cost(Q: Any, P: Any, a: Any, b: Any, regularity: Any, out: Any) -> Any:  # pragma: no cover
     """Cost of collapsing the edge (a, b); the best position goes to out [3].
 
     Q [V, 10] quadrics: A's xx xy xz yy yz zz, then b's three, then c. P [V, 3]. The quadric of the edge is made regular
@@ -68,7 +70,7 @@ def _cost(Q, P, a, b, regularity, out):  # type: ignore[no-untyped-def]  # pragm
 
 
 @jit
-def _push(keys, ends, size, key, a, b, version):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _push(keys: Any, ends: Any, size: Any, key: Any, a: Any, b: Any, version: Any) -> Any:  # pragma: no cover
     """Add an entry to the heap keys [N], ends [N, 3]; returns the new size."""
     i = size
     while i > 0:
@@ -84,7 +86,7 @@ def _push(keys, ends, size, key, a, b, version):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _pop(keys, ends, size):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _pop(keys: Any, ends: Any, size: Any) -> Any:  # pragma: no cover
     """Remove the heap's first entry (read it before); returns the new size."""
     size -= 1
     key = keys[size]
@@ -107,7 +109,9 @@ def _pop(keys, ends, size):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @jit
-def _spoils(P, faces, head, following, moved, other, x, y, z, least_area2):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _spoils(
+    P: Any, faces: Any, head: Any, following: Any, moved: Any, other: Any, x: Any, y: Any, z: Any, least_area2: Any
+) -> Any:  # pragma: no cover
     """Whether moving vertex `moved` to (x, y, z) turns or flattens one of its faces that does not hold `other`."""
     corner = head[moved]
     while corner >= 0:
@@ -126,14 +130,12 @@ def _spoils(P, faces, head, following, moved, other, x, y, z, least_area2):  # t
             if dot < 0 or dot * dot < MIN_COS * MIN_COS * old2 * new2:
                 return True
             rx, ry, rz = qx - ex, qy - ey, qz - ez
-            longest2 = max(ex * ex + ey * ey + ez * ez, max(qx * qx + qy * qy + qz * qz, rx * rx + ry * ry + rz * rz))
+            longest2 = max(ex * ex + ey * ey + ez * ez, qx * qx + qy * qy + qz * qz, rx * rx + ry * ry + rz * rz)
             if new2 < (MIN_SHAPE * longest2) ** 2:
                 before2 = max(
                     ex * ex + ey * ey + ez * ez,
-                    max(
-                        px * px + py * py + pz * pz,
-                        (px - ex) ** 2 + (py - ey) ** 2 + (pz - ez) ** 2,
-                    ),
+                    px * px + py * py + pz * pz,
+                    (px - ex) ** 2 + (py - ey) ** 2 + (pz - ez) ** 2,
                 )
                 if new2 * before2 * before2 <= old2 * longest2 * longest2:  # a sliver, and not a better one than before
                     return True
@@ -142,7 +144,7 @@ def _spoils(P, faces, head, following, moved, other, x, y, z, least_area2):  # t
 
 
 @jit
-def _collapse(P, faces, target, least_area2, regularity):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _collapse(P: Any, faces: Any, target: Any, least_area2: Any, regularity: Any) -> Any:  # pragma: no cover
     """Collapse edges, cheapest first, until `target` faces are left or none may be collapsed.
 
     P [V, 3] float64 and faces [F, 3] int32 are changed in place; a dead face has faces[f, 0] = -1. Returns faces left.
@@ -233,9 +235,9 @@ def _collapse(P, faces, target, least_area2, regularity):  # type: ignore[no-unt
                 i, j = faces[f, (k + 1) % 3], faces[f, (k + 2) % 3]
                 if i < 0 or j < 0 or faces[f, k] < 0:
                     pass
-                elif i == a or i == b or j == a or j == b:
+                elif i in (a, b) or j in (a, b):
                     if vertex == b:
-                        wing = j if (i == a or i == b) else i
+                        wing = j if i in (a, b) else i
                         # take the dead face out of the wing's ring
                         at, last = head[wing], -1
                         while at // 3 != f:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from surface_shapes import box, sphere, torus, volume
+
+from engine.mesh import Mesh
+from engine.surface.marching import marching_cubes
+from engine.surface.simplify import simplify
+from engine.surface.verify import defects
+
+
+def extract(distance, samples=64) -> Mesh:
+    v = volume(distance, samples)
+    return marching_cubes(v.values, v.origin, v.voxel_size)
+
+
+def reduce(mesh: Mesh, target: int) -> Mesh:
+    return simplify(mesh, target, lambda _: None)
+
+
+def test_sphere_stays_within_a_thousandth():
+    mesh = reduce(extract(sphere), 4000)
+    assert len(mesh.faces) == 4000
+    assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - 0.8).max() < 0.002
+    assert not defects(mesh)
+
+
+def test_torus_keeps_its_handle():
+    mesh = reduce(extract(torus), 600)
+    assert not defects(mesh)
+    assert len(mesh.vertices) - len(mesh.faces) // 2 == 0
+
+
+def test_box_keeps_its_volume_with_few_faces():
+    dense = extract(box, 48)
+    mesh = reduce(dense, 400)
+    before, after = (trimesh.Trimesh(m.vertices, m.faces, process=False).volume for m in (dense, mesh))
+    assert after == pytest.approx(before, rel=0.005)
+
+
+def test_nothing_happens_below_the_target():
+    mesh = extract(sphere, 24)
+    assert reduce(mesh, 10**6) is mesh
+
+
+def test_the_same_twice():
+    mesh = extract(torus, 32)
+    first, second = reduce(mesh, 500), reduce(mesh, 500)
+    assert np.array_equal(first.vertices, second.vertices)
+    assert np.array_equal(first.faces, second.faces)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), blur=st.floats(0.0, 2.5), target=st.sampled_from([8, 100, 700, 2500]))
+def test_any_blob_stays_a_closed_manifold(seed, blur, target):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(16, 16, 16)), blur)
+    values = np.ones((18, 18, 18), np.float32)
+    values[1:-1, 1:-1, 1:-1] = noise / np.abs(noise).max()
+    dense = marching_cubes(values, np.zeros(3), 1.0)
+    mesh = reduce(dense, target)
+    assert not defects(mesh)
+    assert len(mesh.vertices) - len(mesh.faces) / 2 == len(dense.vertices) - len(dense.faces) / 2
+    welded = trimesh.Trimesh(mesh.vertices.astype(np.float32), mesh.faces, process=False)
+    welded.merge_vertices()
+    welded.update_faces(welded.nondegenerate_faces())
+    assert welded.is_watertight
+    assert welded.is_winding_consistent
