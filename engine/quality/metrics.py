@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import parallel_map, row_bands
+from engine.jit import parallel_map
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -24,7 +24,9 @@ PSNR_CAP_DB: Final = 100.0
 """What equal pictures score: JSON has no infinity."""
 SSIM_RADIUS_PX: Final = 3
 """skimage's default window is 7 x 7, uniform (Wang et al., "Image Quality Assessment", IEEE TIP 13(4), 2004)."""
-TILE_PX: Final = 160
+TILE_PX: Final = 48
+WIDE_PX: Final = TILE_PX + 2 * SSIM_RADIUS_PX
+STRIP_TILES: Final = 48
 MARGIN_PX: Final = 2 * SSIM_RADIUS_PX
 
 
@@ -99,36 +101,57 @@ def ssim_map(a: Float32, b: Float32, known: Known | None = None) -> Float32:
     """SSIM at every pixel of [H, W, 3] in 0..1, averaged over the channels: scikit-image's, where it has to be.
 
     Where a and b are equal it is 1. known: another pair whose map is there; where both pairs are the same, its value
-    is taken. Either way only windows that touch a difference are computed, in tiles, and the result is that of the
-    whole pictures.
+    is taken. Only tiles with a window that touches a difference are computed, packed into strips so that few calls
+    are needed. A tile brings what its windows look at, so the result is that of the whole pictures.
     """
+    height, width = a.shape[:2]
+    out = np.ones((height, width), np.float32)
+    unequal = _differs(a, b)
+    new = _differs(a, known.a) | _differs(b, known.b) if known else unequal
+    corners = []
+    for y, x in product(range(0, height, TILE_PX), range(0, width, TILE_PX)):
+        wide = Box(y, y + TILE_PX, x, x + TILE_PX).grown(SSIM_RADIUS_PX, (height, width)).slices
+        if known and not new[wide].any():
+            out[y : y + TILE_PX, x : x + TILE_PX] = known.ssim[y : y + TILE_PX, x : x + TILE_PX]
+        elif unequal[wide].any():
+            corners.append((y, x))
+
+    def strip(part: list[tuple[int, int]]) -> None:
+        maps = _strip_ssim(_packed(a, part), _packed(b, part))
+        for index, (y, x) in enumerate(part):
+            into = out[y : y + TILE_PX, x : x + TILE_PX]
+            first = index * WIDE_PX + SSIM_RADIUS_PX
+            into[...] = maps[first : first + into.shape[0], SSIM_RADIUS_PX : SSIM_RADIUS_PX + into.shape[1]]
+
+    parallel_map(strip, [corners[i : i + STRIP_TILES] for i in range(0, len(corners), STRIP_TILES)])
+    return out
+
+
+def _strip_ssim(a: Float32, b: Float32) -> Float32:
     from skimage import metrics
 
     similarity: Callable[..., Any] = metrics.structural_similarity
-    height, width = a.shape[:2]
-    out = known.ssim.copy() if known else np.ones((height, width), np.float32)
-    reference = (known.a, known.b) if known else (b, b)
+    _, full = similarity(a, b, data_range=1.0, channel_axis=-1, full=True)
+    return np.asarray((full[..., 0] + full[..., 1] + full[..., 2]) / np.float32(3))
 
-    def tile(box: Box) -> None:
-        wide = box.grown(SSIM_RADIUS_PX, (height, width))
-        differs = _differs(a[wide.slices], reference[0][wide.slices])
-        if known:
-            differs |= _differs(b[wide.slices], reference[1][wide.slices])
-        found = bounding_box(differs)
-        if found is None:
-            return
-        # windows that touch a difference, and what they look at
-        found = Box(found.y0 + wide.y0, found.y1 + wide.y0, found.x0 + wide.x0, found.x1 + wide.x0)
-        inner = found.grown(SSIM_RADIUS_PX, (height, width)).within(box)
-        outer = inner.grown(MARGIN_PX, (height, width))  # skimage wants 7 pixels each way, at a frame's edge too
-        _, full = similarity(a[outer.slices], b[outer.slices], data_range=1.0, channel_axis=-1, full=True)
-        part = Box(inner.y0 - outer.y0, inner.y1 - outer.y0, inner.x0 - outer.x0, inner.x1 - outer.x0)
-        out[inner.slices] = full[part.slices].mean(-1)
 
-    rows = row_bands(height, -(-height // TILE_PX))
-    columns = row_bands(width, -(-width // TILE_PX))
-    parallel_map(tile, [Box(*r, *c) for r, c in product(rows, columns)])
-    return out
+def _packed(picture: Float32, corners: list[tuple[int, int]]) -> Float32:
+    """Tiles with their surroundings, one below the other: [len(corners)·WIDE_PX, WIDE_PX, 3]."""
+    height, width = picture.shape[:2]
+    out = np.empty((len(corners), WIDE_PX, WIDE_PX, 3), np.float32)
+    for tile, (y, x) in zip(out, corners, strict=True):
+        y0, x0 = y - SSIM_RADIUS_PX, x - SSIM_RADIUS_PX
+        if y0 >= 0 and x0 >= 0 and y0 + WIDE_PX <= height and x0 + WIDE_PX <= width:
+            tile[...] = picture[y0 : y0 + WIDE_PX, x0 : x0 + WIDE_PX]
+        else:
+            tile[...] = picture[_mirrored(y0, height)[:, None], _mirrored(x0, width)]
+    return out.reshape(-1, WIDE_PX, 3)
+
+
+def _mirrored(start: int, length: int) -> NDArray[np.intp]:
+    """Indices of a tile's pixels from `start` on; beyond an edge those before it, as SciPy's filters do ("reflect")."""
+    index = np.arange(start, start + WIDE_PX) % (2 * length)
+    return np.minimum(index, 2 * length - 1 - index)
 
 
 def _differs(a: Float32, b: Float32) -> Mask:
