@@ -14,6 +14,7 @@ def minimise_cut(
     cost: NDArray[np.float32],
     edge: NDArray[np.float32],
     active: NDArray[np.int32],
+    sides: NDArray[np.int32],
     width: int,
     iterations: int,
 ) -> None:
@@ -21,8 +22,8 @@ def minimise_cut(
 
     Chambolle and Pock, "A First-Order Primal-Dual Algorithm for Convex Problems" (2011), algorithm 1; that the
     thresholded u is a minimum cut: Chan, Esedoglu and Nikolova (2006). u, cost, edge: [H·W] flat images, where u is
-    the start and, off the active pixels, the boundary values. active: flat indices, ascending, none on the last row
-    or column, nor on the first.
+    the start and, off the active pixels, the boundary values. active: flat indices, ascending, none on the first or
+    last row or column. sides: the same with the pixels left of and above them: an edge belongs to the pixel before it.
     """
     step = np.float32(0.35)
     one, zero = np.float32(1), np.float32(0)
@@ -30,8 +31,8 @@ def minimise_cut(
     py = np.zeros_like(u)
     bar = u.copy()
     for _ in range(iterations):
-        for k in range(len(active)):
-            i = active[k]
+        for k in range(len(sides)):
+            i = sides[k]
             gx = px[i] + step * (bar[i + 1] - bar[i])
             gy = py[i] + step * (bar[i + width] - bar[i])
             norm = np.sqrt(gx * gx + gy * gy)

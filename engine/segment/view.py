@@ -111,6 +111,9 @@ def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iteratio
     free[[0, -1]] = False
     free[:, [0, -1]] = False
     active = np.flatnonzero(free).astype(np.int32)
+    free[:-1] |= free[1:]
+    free[:, :-1] |= free[:, 1:]
+    sides = np.flatnonzero(free).astype(np.int32)
     bins = scene.bins
     prior = np.clip(distance / (prior_px * unit), -3, 3)
     u = np.ascontiguousarray(around > 0, np.float32)
@@ -130,7 +133,9 @@ def cut(scene: Scene, start: Mask | None, prior_px: float, rounds: int, iteratio
         evidence = 0.5 * np.clip(ratio, -_STRONGEST, _STRONGEST)[bins] + 0.5 * scene.near_background
         evidence = (evidence if tight else np.minimum(evidence, scene.ceiling)) + prior
         flat = np.ascontiguousarray(u.ravel())
-        minimise_cut(flat, np.ascontiguousarray(-0.5 * evidence.ravel(), np.float32), edge, active, n, iterations)
+        minimise_cut(
+            flat, np.ascontiguousarray(-0.5 * evidence.ravel(), np.float32), edge, active, sides, n, iterations
+        )
         u = flat.reshape(n, n)
         sure = True
     return np.asarray(u > 0.5)
