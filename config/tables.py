@@ -45,8 +45,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        last = text.rstrip("\n").count("\n") + 1
+        reason = str(error).replace("(at end of document)", f"(at line {last}, the end)")
         raise ValidationFailed(
-            f"{path.name}: is not valid TOML: {error}.",
+            f"{path.name}: is not valid TOML: {reason}.",
             suggestion='Write `key = value`, with text in quotes: quality = "high".',
             file=path.name,
         ) from error

@@ -1,0 +1,103 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from config.errors import ValidationFailed
+from config.settings import Settings, load_settings, variable_of
+from config.tables import schema_of
+
+ROOT = Path(__file__).parents[2]
+NONE = Path("/nonexistent/meshdrop.toml")
+
+
+def test_the_shipped_file_is_the_defaults() -> None:
+    shipped = load_settings(environment={}, folder=ROOT, system_file=NONE)
+    assert shipped.inbox == ROOT / "inbox"
+    assert shipped.outbox == ROOT / "outbox"
+    assert shipped.state_dir == ROOT / "state"
+    bare = Settings().model_dump(exclude={"inbox", "outbox", "state_dir"})
+    assert shipped.model_dump(exclude={"inbox", "outbox", "state_dir"}) == bare
+
+
+def test_the_shipped_file_names_every_setting() -> None:
+    text = (ROOT / "config" / "meshdrop.toml").read_text(encoding="utf-8")
+    table, named = "", set()
+    for line in text.splitlines():
+        if line.startswith("["):
+            table = line[1 : line.index("]")] + "."
+        elif " = " in line:
+            named.add(table + line.removeprefix("# ").split(" = ")[0])
+    assert named == set(schema_of(Settings))
+
+
+def test_order(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    local, named, system = tmp_path / "config" / "meshdrop.toml", tmp_path / "my.toml", tmp_path / "etc.toml"
+    system.write_text('inbox = "a"\n[engine]\nthreads = 1\n[limits]\nfile_mb = 1.0\nbundle_mb = 1\nmin_size_px = 16\n')
+    local.write_text("[engine]\nthreads = 2\n[limits]\nfile_mb = 2.0\nbundle_mb = 2.0\n")
+    named.write_text("[engine]\nthreads = 3\n[limits]\nfile_mb = 3.0\n")
+    environment = {"MESHDROP_ENGINE__THREADS": "4", "MESHDROP_CONFIG": str(named), "PATH": "x"}
+    got = load_settings(environment=environment, folder=tmp_path, system_file=system)
+    assert got.engine.threads == 4
+    assert (got.limits.file_mb, got.limits.bundle_mb, got.limits.min_size_px) == (3.0, 2.0, 16)
+    assert got.limits.max_size_px == 8192
+    overridden = load_settings(None, {"engine.threads": 5}, environment, tmp_path, system)
+    assert overridden.engine.threads == 5
+
+
+def test_paths_count_from_their_file(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    file = tmp_path / "deep" / "x.toml"
+    file.write_text('inbox = "../in"\n[engine]\ncache_dir = "/var/cache/x"\n')
+    got = load_settings(file, None, {"MESHDROP_OUTBOX": "out"}, tmp_path, NONE)
+    assert got.inbox == tmp_path / "in"
+    assert got.outbox == tmp_path / "out"
+    assert got.state_dir == tmp_path / "state"
+    assert got.engine.cache_dir == Path("/var/cache/x")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"MESHDROP_INBX": "a"}, "did you mean MESHDROP_INBOX"),
+        ({"MESHDROP_ENGINE__THREDS": "2"}, "did you mean MESHDROP_ENGINE__THREADS"),
+        ({"MESHDROP_ENGINE__DEVICE": "gpu"}, 'one of "auto", "cpu", "cuda"'),
+        ({"MESHDROP_ENGINE__THREADS": "many"}, 'engine.threads = "many" is not allowed'),
+        ({"MESHDROP_CONFIG": "nowhere.toml"}, "no such settings file"),
+    ],
+)
+def test_wrong_variables(environment: dict[str, str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationFailed, match=words):
+        load_settings(environment=environment, folder=tmp_path, system_file=NONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[engin]\nthreads = 1", "unknown key engin: did you mean engine"),
+        ("[limits]\nfile_mb = -1", "greater than 0"),
+        ("[limits]\nmin_size_px = 1024\nmax_size_px = 512", "min_size_px is above max_size_px"),
+        ("[quality.high]\ngrid = 5000", "quality.high.grid = 5000"),
+        ("inbox = ", "line 1"),
+    ],
+)
+def test_wrong_files(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(text)
+    with pytest.raises(ValidationFailed, match=words) as caught:
+        load_settings(file, None, {}, tmp_path, NONE)
+    assert "x.toml" in caught.value.message
+
+
+def test_variables() -> None:
+    assert variable_of("engine.threads") == "MESHDROP_ENGINE__THREADS"
+
+
+def test_config_imports_neither_engine_nor_daemon_nor_numpy() -> None:
+    for path in (ROOT / "config").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            roots = {name.split(".")[0] for name in names}
+            assert not roots & {"engine", "daemon", "numpy", "PIL", "numba", "scipy", "torch"}, path
