@@ -70,7 +70,7 @@ def outline(coverage: NDArray[np.floating[Any]], window: tuple[slice, slice]) ->
     distance -= np.where(inside, -0.5, 0.5)
     offset = np.array([window[1].start, window[0].start], np.float64)
     padded = np.pad(part, 1)
-    rows = np.concatenate(find_contours(padded, 0.5))
+    rows = np.concatenate(find_contours(padded, 0.5))  # type: ignore[no-untyped-call]
     rows = rows[:: max(1, len(rows) // _POINTS)]
     return Outline(np.asarray(distance, np.float32), inside, rows[:, ::-1] - 0.5 + offset, offset)
 

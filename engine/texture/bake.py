@@ -27,7 +27,10 @@ from engine.texture.views import Picture, prepare_picture
 PADDING_PX = 8
 """Texels around each chart that repeat its border's colours, where they are free."""
 _GROWN = 2
-_REST = 1e-3
+_LEAST = 0.1
+_REST = 10.0
+_AGREEMENT = 40.0
+"""Difference in sRGB steps (root mean square of the channels) within which views count as agreeing."""
 _ROWS = 64
 
 
@@ -122,12 +125,22 @@ def _bake(
         texel = np.empty(most, np.int32)
         points, directions = np.empty((most, 3), np.float32), np.empty((most, 3), np.float32)
         n = texels.texel_points(face_index, barycentric, faces, vertices, normals, texel, points, directions)
-        total = np.zeros((n, 5), np.float32)
-        for k, picture in enumerate(pictures):
-            sample = picture.sample(points, directions)
-            texels.add_view(
-                face_index, barycentric, faces, texel, n, sample, selection.favour[k], selection.shift[k], _REST, total
-            )
+        total = np.zeros((n, 4), np.float32)
+        samples = np.stack([picture.sample(points[:n], directions[:n]) for picture in pictures])
+        texels.mix_views(
+            face_index,
+            barycentric,
+            faces,
+            texel,
+            n,
+            samples,
+            selection.favour,
+            selection.shift,
+            _LEAST,
+            _REST,
+            _AGREEMENT,
+            total,
+        )
         part = image[slice(*rows)]
         filled = texels.write_texels(face_index, barycentric, faces, texel, n, total, selection.fill, low, high, part)
         return n, filled

@@ -65,13 +65,14 @@ def claim_texels(corners: Array, order: Array, chart: Array, origin: Array, widt
             continue
         x0, x1 = math.ceil(min(ax, bx, cx) - 0.5), math.floor(max(ax, bx, cx) - 0.5)
         y0, y1 = math.ceil(min(ay, by, cy) - 0.5), math.floor(max(ay, by, cy) - 0.5)
+        inverse = 1 / area
         free = True
         for writing in range(2):
             for y in range(y0, y1 + 1):
                 for x in range(x0, x1 + 1):
                     px, py = x + 0.5, y + 0.5
-                    u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
-                    v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
+                    u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
+                    v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
                     # A hair's breadth inside: a centre on a shared edge belongs to both and is no overlap.
                     if u > 1e-9 and v > 1e-9 and 1 - u - v > 1e-9:
                         at = origin[c] + y * width[c] + x
@@ -133,7 +134,9 @@ def build_atlas(mesh: Mesh, unseen: NDArray[np.bool_], size_px: int) -> Atlas:
     d1, d2 = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
     area = np.abs(d1[:, 0] * d2[:, 1] - d1[:, 1] * d2[:, 0]) / 2
     block = max(1, size_px // 512)
-    density = 0.93 * size_px / math.sqrt(max(float(area.sum()), 1e-12))
+    # A first guess that packing rarely reaches.
+    wanted = float((area * np.where(unseen, UNSEEN_SCALE**2, 1)).sum())
+    density = 0.88 * size_px / math.sqrt(max(wanted, 1e-12))
     for _ in range(200):
         while True:
             placed = _layout(flat, chart, density, block, area, unseen)

@@ -34,7 +34,8 @@ def smooth(graph: sparse.csr_matrix, values: Float32, weight: Float32, rounds: i
     state = np.concatenate([values * weight[:, None], weight[:, None]], 1).astype(np.float32)
     for _ in range(rounds):
         state = (state + graph @ state) / (1 + degree)
-    return state[:, :-1] / np.maximum(state[:, -1:], 1e-12), state[:, -1]
+    spread = state[:, :-1] / np.maximum(state[:, -1:], np.float32(1e-12))
+    return np.asarray(spread, np.float32), np.asarray(state[:, -1], np.float32)
 
 
 def harmonic_fill(

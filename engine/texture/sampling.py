@@ -13,7 +13,7 @@ from engine.jit import jit
 Array = NDArray[Any]
 
 FULL_DISTANCE = 6.0
-"""Distance in pixels from an edge at which a pixel is fully trusted."""
+"""Distances in pixels from an edge are told apart up to this."""
 RIM = 2.5
 """Pixels nearer to an edge than this take their colour from the nearest safe one of the same surface."""
 _REACH = 4

@@ -19,9 +19,11 @@ SEEN_COSINE = 0.08
 """A surface seen under less than this cosine only counts as not seen."""
 GRAZING_COSINE = 0.3
 _NOT_SEEN = 3.0
+_CONTRADICTION = 10.0
 _SEAM = 0.6
 _SEAM_COLOUR = 4.0
 _LEVEL_ROUNDS = 24
+_TONE = 20.0
 _FEATHER_ROUNDS = 1
 
 
@@ -55,11 +57,12 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     at_vertex = np.stack(parallel_map(lambda p: p.sample(vertices, normals), pictures))
     at_face = np.stack(parallel_map(lambda p: p.sample(centroids, face_normals), pictures))
     weight = (at_face[..., 3] + at_vertex[:, mesh.faces, 3].sum(2)) / 4
-    complete = (at_vertex[:, mesh.faces, 3] > 0).sum(2) + (at_face[..., 3] > 0)
+    visible: NDArray[np.bool_] = np.asarray(at_vertex[..., 3] > 0)
+    complete = visible[:, mesh.faces].sum(2) + (at_face[..., 3] > 0)
     weight = np.where(complete >= 3, weight, 0.05 * weight).astype(np.float32)
 
     pairs, edges = face_adjacency(mesh.faces)
-    label = _choose(mesh, at_vertex, weight, pairs, edges)
+    label = _choose(mesh, at_vertex, at_face, weight, pairs, edges)
     K, V = len(pictures), len(vertices)
     graph = vertex_graph(mesh.faces, V)
 
@@ -70,7 +73,9 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     for k in range(K):
         share = w[k] / np.maximum(w.sum(0), 1e-12)
         difference = np.where(sure[k][:, None], low - at_vertex[k, :, :3], 0).astype(np.float32)
-        shift[k] = smooth(graph, difference, (share * sure[k]).astype(np.float32), _LEVEL_ROUNDS)[0]
+        # A great difference is not one of tone: the views show different things there.
+        tone = np.exp(-(difference**2).mean(1) / _TONE**2)
+        shift[k] = smooth(graph, difference, (share * sure[k] * tone).astype(np.float32) + 1e-6, _LEVEL_ROUNDS)[0]
 
     favour = np.zeros((K, V), np.float32)
     for k in range(K):
@@ -90,15 +95,26 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
 
 
 def _choose(
-    mesh: Mesh, at_vertex: Float32, weight: Float32, pairs: NDArray[np.int32], edges: NDArray[np.int32]
+    mesh: Mesh,
+    at_vertex: Float32,
+    at_face: Float32,
+    weight: Float32,
+    pairs: NDArray[np.int32],
+    edges: NDArray[np.int32],
 ) -> NDArray[np.int32]:
     best = weight.max(0)
     data = np.where(weight > 0, 1 - weight / np.maximum(best, 1e-12), _NOT_SEEN)
     data[:, best <= 0] = 0
+    # What choosing one view costs the others: the squared error in their pictures, by the pixels it covers there.
+    share = weight / np.maximum(weight.sum(0), 1e-12)
+    for i in range(len(weight)):
+        apart = ((at_face[i, :, :3] - at_face[:, :, :3]) ** 2).mean(2) / 255**2
+        data[i] += _CONTRADICTION * (share * apart).sum(0)
     length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)
     length = np.minimum(length / max(float(np.median(length)), 1e-12), 4).astype(np.float32)
     colour = at_vertex[:, edges, :3].mean(2) / 255
-    seen = (at_vertex[:, edges, 3] > 0).all(2)
+    visible: NDArray[np.bool_] = np.asarray(at_vertex[..., 3] > 0)
+    seen = visible[:, edges].all(2)
     K = len(weight)
     smooth_cost = np.zeros((len(pairs), K, K), np.float32)
     for i in range(K):

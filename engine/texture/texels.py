@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import jit
@@ -93,28 +94,33 @@ def texel_points(
 
 
 @jit
-def add_view(
+def mix_views(
     face_index: Array,
     barycentric: Array,
     faces: Array,
     texel: Array,
     count: int,
-    sample: Array,
+    samples: Array,
     favour: Array,
     shift: Array,
+    least: float,
     rest: float,
+    agreement: float,
     total: Array,
 ) -> None:
-    """Add one view's colours to a band's texels.
+    """Mix the views' colours at a band's texels.
 
-    sample: [N, 4] float32 from `sample_points`. favour: [V] float32 0..1, how much this view is the chosen one there;
-    shift: [V, 3] float32, what levels its colours with the other views'. rest: what views that were not chosen count
-    for, so that they serve where the chosen one fails. total: [N, 5] float32: weighted colour, weight, plain weight.
+    samples: [K, N, 4] float32 from `sample_points`. favour: [K, V] float32 0..1, how much a view is the chosen one;
+    shift: [K, V, 3] float32, what levels its colours with the other views'. The chosen view sets the colour; the
+    others count for `rest` times their weight as far as they agree with it, exp(-(difference/agreement)²), so that they
+    take away noise but leave no ghosts, and for `least` in any case, so that they serve where the chosen one fails.
+    total: [N, 4] float32, out: colour and the sum of the samples' own weights.
     """
     w = face_index.shape[1]
+    K = len(samples)
+    chosen = np.empty(K, np.float32)
+    colour = np.empty((K, 3), np.float32)
     for n in range(count):
-        if sample[n, 3] <= 0:
-            continue
         y, x = texel[n] // w, texel[n] % w
         f = face_index[y, x]
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -122,11 +128,38 @@ def add_view(
         r = max(1 - barycentric[y, x, 0] - barycentric[y, x, 1], 0.0)
         # Just outside a chart the weights are extrapolated: there the nearest point of the face counts.
         p, q, r = p / (p + q + r), q / (p + q + r), r / (p + q + r)
-        weight = sample[n, 3] * (p * favour[a] + q * favour[b] + r * favour[c] + rest)
-        for k in range(3):
-            total[n, k] += weight * (sample[n, k] + p * shift[a, k] + q * shift[b, k] + r * shift[c, k])
-        total[n, 3] += weight
-        total[n, 4] += sample[n, 3]
+        red = green = blue = whole = plain = 0.0
+        for k in range(K):
+            if samples[k, n, 3] <= 0:
+                continue
+            for j in range(3):
+                colour[k, j] = samples[k, n, j] + p * shift[k, a, j] + q * shift[k, b, j] + r * shift[k, c, j]
+            chosen[k] = p * favour[k, a] + q * favour[k, b] + r * favour[k, c] + least
+            weight = samples[k, n, 3] * chosen[k]
+            red += weight * colour[k, 0]
+            green += weight * colour[k, 1]
+            blue += weight * colour[k, 2]
+            whole += weight
+            plain += samples[k, n, 3]
+        total[n, 3] = plain
+        if whole <= 0:
+            continue
+        red, green, blue = red / whole, green / whole, blue / whole
+        sums = (0.0, 0.0, 0.0)
+        whole = 0.0
+        for k in range(K):
+            if samples[k, n, 3] <= 0:
+                continue
+            apart = (colour[k, 0] - red) ** 2 + (colour[k, 1] - green) ** 2 + (colour[k, 2] - blue) ** 2
+            weight = samples[k, n, 3] * (chosen[k] + rest * math.exp(-apart / (3 * agreement * agreement)))
+            sums = (
+                sums[0] + weight * colour[k, 0],
+                sums[1] + weight * colour[k, 1],
+                sums[2] + weight * colour[k, 2],
+            )
+            whole += weight
+        for j in range(3):
+            total[n, j] = sums[j] / whole
 
 
 @jit
@@ -157,13 +190,13 @@ def write_texels(
         r = max(1 - barycentric[y, x, 0] - barycentric[y, x, 1], 0.0)
         # Just outside a chart the weights are extrapolated: there the nearest point of the face counts.
         p, q, r = p / (p + q + r), q / (p + q + r), r / (p + q + r)
-        share = min(max((total[n, 4] - low) / (high - low), 0.0), 1.0)
+        share = min(max((total[n, 3] - low) / (high - low), 0.0), 1.0)
         if share < 0.5:
             filled += 1
         for k in range(3):
             value = p * fill[a, k] + q * fill[b, k] + r * fill[c, k]
             if share > 0:
-                value = share * total[n, k] / total[n, 3] + (1 - share) * value
+                value = share * total[n, k] + (1 - share) * value
             texture[y, x, k] = min(max(value + 0.5, 0.0), 255.0)
     return filled
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,12 @@ from numpy.typing import NDArray
 from engine.camera import Camera
 from engine.mesh import Mesh
 from engine.render import render_depth
-from engine.texture.sampling import FULL_DISTANCE, edge_distance, repair_rim, sample_points
+from engine.texture.sampling import edge_distance, repair_rim, sample_points
 
 _MARGIN = 4
 _LEAST_TRUST = 0.02
 RAMP = 3.0
-TEXP = 1
+"""Distance in pixels from an edge at which a pixel is fully trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class Picture:
         return out
 
 
-def halve(image: NDArray[Any]) -> NDArray[Any]:
+def halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Half the size by 2x2 box average, [H, W, ...] uint8; odd rows and columns at the end are dropped."""
     h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
     part = image[:h, :w]
@@ -92,14 +91,15 @@ def prepare_picture(
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
     y0, y1 = max(0, int(rows[0]) - _MARGIN), min(len(depth), int(rows[-1]) + 1 + _MARGIN)
     x0, x1 = max(0, int(columns[0]) - _MARGIN), min(len(depth), int(columns[-1]) + 1 + _MARGIN)
-    rgb_c, alpha_c, depth_c = (np.ascontiguousarray(a[y0:y1, x0:x1]) for a in (rgb, alpha, depth))
+    rgb_c, alpha_c = np.ascontiguousarray(rgb[y0:y1, x0:x1]), np.ascontiguousarray(alpha[y0:y1, x0:x1])
+    depth_c = np.ascontiguousarray(depth[y0:y1, x0:x1])
     pixel_angle = 1 / float(camera.K[0, 0])
     distance = np.empty(depth_c.shape, np.float32)
     edge_distance(alpha_c, depth_c, pixel_angle, distance)
     repaired = np.empty_like(rgb_c)
     mixed = np.full_like(alpha_c, 255) if straight_alpha else alpha_c
     repair_rim(rgb_c, np.where(alpha_c > 0, mixed, 0), depth_c, distance, background, pixel_angle, repaired)
-    trust = np.clip((distance - 0.5) / (RAMP - 0.5), 0, 1) ** TEXP * (1 - _LEAST_TRUST) + _LEAST_TRUST
+    trust = np.clip((distance - 0.5) / (RAMP - 0.5), 0, 1) * (1 - _LEAST_TRUST) + _LEAST_TRUST
     trust *= np.clip(alpha_c / np.float32(255), 0, 1)
     trust[alpha_c < 100] = 0
     shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]])

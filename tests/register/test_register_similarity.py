@@ -69,7 +69,7 @@ def test_clean_views_stay_exactly_as_they_are(ratio: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.array([0.2, 0, 0, 0]), np.array([0, 0.3, 0, 0]), np.array([0, 0, 40.0, -30.0]), np.array([-0.4, 0, 0, 9])]
+    "wrong", [np.array(x, np.float64) for x in ((0.2, 0, 0, 0), (0, 0.3, 0, 0), (0, 0, 40, -30), (-0.4, 0, 0, 9))]
 )
 def test_is_bounded_whatever_it_is_given(wrong: NDArray[np.float64]) -> None:
     found = register_view(blob(SIZE) > 127, blob(2 * SIZE, wrong))

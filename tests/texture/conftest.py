@@ -60,7 +60,9 @@ def shape_mesh() -> Mesh:
     return Mesh(np.asarray(vertices, np.float64), np.ascontiguousarray(faces, np.int32))
 
 
-def draw(mesh: Mesh, camera: Camera, background: float, samples: int = 3) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw(
+    mesh: Mesh, camera: Camera, background: float, samples: int = 3
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """rgb [S, S, 3] and coverage [S, S], anti-aliased."""
     size = camera.size_px * samples
     fragments = rasterize(to_clip(mesh.vertices, camera), mesh.faces, (size, size))

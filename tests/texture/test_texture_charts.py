@@ -36,10 +36,11 @@ def torus() -> Mesh:
 
 def shelves() -> Mesh:
     """Many layers above each other: what one axis sees overlaps again and again."""
-    x, y, z = np.indices((40, 40, 40)) - 19.5
+    x, y, z = (np.indices((28, 28, 28)) - 13.5) * 1.45
     plates = np.maximum(np.abs(((y + 20) % 8) - 4) - 1.5, np.maximum(np.abs(x) - 15, np.abs(z) - 15))
     post = np.maximum(np.hypot(x - 4, z + 3) - 3, np.abs(y) - 17)
-    return implicit(np.minimum(np.maximum(plates, np.abs(y) - 17), post))
+    # Off the grid a little: no vertex of the grid lies on the surface, and no face is degenerate.
+    return implicit(np.minimum(np.maximum(plates, np.abs(y) - 17), post) + 0.0137)
 
 
 MESHES = {"sphere": sphere, "torus": torus, "shelves": shelves}
@@ -77,8 +78,7 @@ def test_every_face_has_its_place_in_the_atlas(built: tuple[Mesh, Atlas]) -> Non
     a, b, c = (atlas.uv_px[atlas.faces_uv[:, k]] for k in range(3))
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     # Seen from outside, counter-clockwise; with v down the sign turns.
-    assert (area <= 0).all()
-    assert (area < 0).mean() > 0.98
+    assert (area < 0).all()
 
 
 def test_no_texel_belongs_to_two_faces(built: tuple[Mesh, Atlas]) -> None:
@@ -90,7 +90,7 @@ def test_charts_keep_their_distance(built: tuple[Mesh, Atlas]) -> None:
     chart = cover(atlas)[1]
     ids = np.unique(chart[chart >= 0])
     assert atlas.gutter_px >= 2
-    for c in ids[:40]:
+    for c in ids[:15]:
         other = (chart >= 0) & (chart != c)
         if other.any():
             assert distance_transform_edt(~other)[chart == c].min() > atlas.gutter_px

@@ -181,7 +181,7 @@ def test_unknown_colours_lie_between_the_known() -> None:
 
 def test_a_part_that_nobody_sees_takes_the_nearest_known_colour() -> None:
     vertices, faces = strip(5)
-    both = np.concatenate([vertices, vertices + (0, 5, 0)])
+    both = np.concatenate([vertices, vertices + np.array([0, 5, 0])])
     colour = np.zeros((20, 3), np.float32)
     colour[:10] = 70
     known = np.arange(20) < 10
