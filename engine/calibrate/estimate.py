@@ -28,7 +28,7 @@ from engine.segment import Segmentation
 TIE: Final = 1.012
 """Layouts whose costs differ by less can't be told apart by depth (wrong ones cost 1.014 and more on objects that
 are not symmetric)."""
-FLAT: Final = 0.0006
+FLAT: Final = 0.0015
 """The least rise of the cost, as a share, when the focal length is 2 % off: below, the angle of view is undecided."""
 COLOUR_MARGIN: Final = 0.15
 
@@ -111,7 +111,7 @@ def _fit_given(observation: Observation, given: Given) -> Fit:
         if first.kind == "disparity":
             ends = 1 / np.maximum(ends, 1e-9)
         stated[1:7], stated[7:13] = ends[:, 0], ends[:, 1] - ends[:, 0]
-        far_bright = bool((codings[0].at_code_max > codings[0].at_code_0))
+        far_bright = bool(codings[0].at_code_max > codings[0].at_code_0)
         rounding = "floor" if observation.fingerprint.truncated else "nearest"
         families = [Family(first.kind, first.measure, far_bright, "view_minmax", rounding)]  # type: ignore[arg-type]
         fixed[1:] = True
