@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from config.bundle_layout import VIEW_NAMES
 from engine.camera import Camera
@@ -112,7 +113,9 @@ def test_views_agree_with_each_other_through_the_true_cameras() -> None:
             u, v = np.floor(uv_px).astype(int).T
             front = s.depth[other][v, u]
             known = front > 0
-            assert known.mean() > 0.93
+            # Points on a rim fall beside the outline of a view that sees them edge-on, by a pixel or two.
+            assert binary_dilation(s.depth[other] > 0, iterations=2)[v, u].mean() > 0.995
+            assert known.mean() > 0.9
             assert (z[known] > front[known] - 0.02).mean() > 0.98
 
 
