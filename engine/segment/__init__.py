@@ -116,6 +116,8 @@ def _finish(item: _Look, size: int, aligned: bool) -> NDArray[np.uint8]:
     scene = look(small, silhouette, size / factor / 1024)
     if aligned and item.stray_edges < _STRAY_EDGES_OF_ONE:
         mask = cut(scene, silhouette, TIGHT_PRIOR_PX, 1, 40, 4)
+        if mask.sum() < 0.5 * silhouette.sum():  # a line one pixel thin
+            mask = silhouette
     else:
         draft = cut(item.scene, None, LOOSE_PRIOR_PX, 3, 60, INSIDE_PX)
         mask = cut(scene, resize_mask(draft, side), LOOSE_PRIOR_PX, 1, 50, 6)

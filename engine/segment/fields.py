@@ -37,10 +37,12 @@ def shrink_colours(rgb: Colour, size: int) -> Colour:
 
 
 def resize_mask(mask: Mask, size: int) -> Mask:
-    """A square mask [n, n] to [size, size]: at least half covered."""
+    """A square mask [n, n] to [size, size]: at least half covered, or at all where nothing is half covered."""
     if mask.shape[0] == size:
         return mask
-    return np.asarray(resize(mask.astype(np.float32), size) >= 0.5)
+    covered = resize(mask.astype(np.float32), size)
+    half = np.asarray(covered >= 0.5)
+    return half if half.any() else np.asarray(covered > 0)
 
 
 def signed_distance(mask: Mask) -> Real:
@@ -67,7 +69,7 @@ def local_statistics(rgb: Colour, weight: Real, sigma: float) -> Real:
     for plane in sums:
         blurred = ndimage.gaussian_filter(plane, sigma, truncate=2.5)
         blurred += 1e-3 * ndimage.gaussian_filter(plane, 4 * sigma, truncate=2.5)
-        near.append(blurred + tiny * (float(plane.sum()) / total))
+        near.append(blurred + tiny * max(float(plane.sum()) / total, 1e-9))
     mean = [plane / near[0] for plane in near[1:4]]
     variance = near[4] / near[0] - mean[0] ** 2 - mean[1] ** 2 - mean[2] ** 2
     return np.stack([*mean, np.sqrt(np.maximum(variance, 0) / 3)], -1).astype(np.float32)

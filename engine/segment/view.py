@@ -67,7 +67,13 @@ def look(rgb: Colour, silhouette: Mask, unit: float) -> Scene:
     step = max(1, round(8 * unit))
     few, weight = rgb[::step, ::step], background[::step, ::step].astype(np.float32)
     behind = local_statistics(few, weight, 64 * unit / step)
-    before = local_statistics(few, (distance > 6 * unit)[::step, ::step].astype(np.float32), 16 * unit / step)
+    inner = (distance > 6 * unit)[::step, ::step].astype(np.float32)
+    if inner.sum() >= 8:
+        before = local_statistics(few, inner, 16 * unit / step)
+    else:  # the object is thin all over
+        own = rgb[distance > min(0.0, float(distance.max()) - 1)].astype(np.float32)
+        before = np.empty_like(behind)
+        before[:] = [*own.mean(0), own.std()]
     slope, bins, to_b, to_f, shade, tinted = describe(rgb, behind, before, step)
     noise = float(np.median(slope[background])) + 0.5
     edge = np.asarray(

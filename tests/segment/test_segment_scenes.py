@@ -140,3 +140,14 @@ def test_a_depth_of_specks_alone_is_refused() -> None:
     depth[::40, ::40] = 7
     with pytest.raises(ValidationFailed, match="nothing but specks"):
         segment(_bundle(np.full((SIZE, SIZE, 3), 90, np.uint8), depth))
+
+
+def test_a_sheet_seen_edge_on_is_kept() -> None:
+    coverage = _coverage()
+    bundle = _bundle(_paint(coverage, _texture((180, 60, 40)), np.zeros((SIZE, SIZE, 3))), _depth(coverage))
+    edge = np.zeros((SIZE, SIZE), np.float64)
+    edge[250, 100:400] = 1
+    bundle.rgb["top"] = _paint(edge, _texture((180, 60, 40)), np.zeros((SIZE, SIZE, 3)))
+    bundle.depth["top"] = _depth(edge)
+    result = segment(bundle)
+    assert _iou(result.rgb_mask("top"), edge > 0) > 0.9
