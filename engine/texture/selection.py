@@ -114,7 +114,7 @@ def _choose(
     length = np.minimum(length / max(float(np.median(length)), 1e-12), 4).astype(np.float32)
     colour = at_vertex[:, edges, :3].mean(2) / 255
     visible: NDArray[np.bool_] = np.asarray(at_vertex[..., 3] > 0)
-    seen = visible[:, edges].all(2)
+    seen: NDArray[np.bool_] = np.asarray(visible[:, edges].all(axis=2), np.bool_)
     K = len(weight)
     smooth_cost = np.zeros((len(pairs), K, K), np.float32)
     for i in range(K):
