@@ -72,10 +72,10 @@ def _integrate(
                         if plane >= d:
                             d = plane
                             weight = (g * scale) ** 2  # squared cosine to the ray, about
-                        if abs(edge) < EDGE_REACH_PX and pixels[m, ny, nx, 5] < z < pixels[m, ny, nx, 6]:
-                            if (edge > 0 and d > edge * width > 0) or (edge < 0 and d < edge * width < 0):
-                                d = edge * width
-                                weight = 0.0
+                        bounded = abs(edge) < EDGE_REACH_PX and pixels[m, ny, nx, 5] < z < pixels[m, ny, nx, 6]
+                        edge *= width
+                        if bounded and ((edge > 0 and d > edge) or (edge < 0 and d < edge)):
+                            d, weight = edge, 0.0
                     distances[m] = d
                     weights[m] = weight
                     largest = max(largest, d)

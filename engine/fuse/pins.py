@@ -27,9 +27,11 @@ SAMPLES = 8
 REACH_PX = 12.0
 LEAST_SPAN_PX = 2.5
 """Intervals that appear shorter than this in the other view tell nothing."""
+OWN = 0.4
+"""Share of a jump by which an outline may stand nearer or farther than the pixel, and still be its own."""
 LEAST_RADIUS_PX = 15.0
 """Of the largest disk in a plateau: narrower ones are the levels of a slope."""
-LEAST_RIM_SHARE = 0.5
+LEAST_RIM_SHARE = 0.25
 """Share of a plateau's rim that is pinned: an outline crosses a curved cap, it runs round a flat face."""
 FLAT_SPREAD = 0.16
 """Median deviation of a plateau's pins, in levels, up to which it is flat."""
@@ -86,7 +88,7 @@ def _pin(
                         span += np.sqrt((u - last_u) ** 2 + (v - last_v) ** 2)
                         if last > 0 and value <= 0:
                             crossing = (k - 1 + last / (last - value)) / SAMPLES
-                            own = abs(pixels[m, j, i, 0] - 1 / there) <= pixels[m, j, i, 7]
+                            own = abs(pixels[m, j, i, 0] - 1 / there) <= OWN * pixels[m, j, i, 7]
                         elif value > 0:
                             crossing = -1.0
                     last, last_u, last_v = value, u, v

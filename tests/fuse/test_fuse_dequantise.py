@@ -79,7 +79,7 @@ def test_links_join_one_surface_only():
 
 def test_outlines_place_a_flat_face():
     """A face square to its camera lies on one level; the cameras beside it see where it ends."""
-    bundle, segmentation, calibration, exact = scene(box, far=1.37, size=512)
+    bundle, segmentation, calibration, exact = scene(box, far=1.37, size=384)
     fused = fuse(bundle, segmentation, calibration, 32, lambda _: None)
     raw, smooth = [], []
     for view in VIEW_NAMES:
