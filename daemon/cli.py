@@ -20,6 +20,7 @@ import typer
 
 from config.errors import Cancelled, MeshdropError, OutputExists, QualityThresholdFailed, ShareUnavailable
 from config.job import Format, JobOptions, Model, Quality
+from config.settings import load_settings
 from daemon.terminal import ProgressPrinter, print_error, print_result
 
 app = typer.Typer(
@@ -70,17 +71,24 @@ def reconstruct(
     formats: Annotated[
         str | None, typer.Option(help="Comma-separated: obj, glb, ply, stl, usdz.", show_default="job.toml's")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A settings file.", show_default="MESHDROP_CONFIG, config/, /etc/meshdrop/")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of an earlier result at OUT.")] = False,
 ) -> None:
     """Turn a bundle folder into a textured mesh, previews and quality figures."""
-    from engine import reconstruct as run
-    from engine.bundle import load_job_options
-
     given = {"model": model, "quality": quality, "formats": _split(formats)}
     with _exit_status(), _until_interrupted() as interrupted:
+        settings = load_settings(config)
+        _prepare_cache(settings.engine.cache_dir)
+        from engine import reconstruct as run
+        from engine.bundle import load_job_options
+
         options = _override(load_job_options(bundle), given)
         with ProgressPrinter() as printer:
-            result = run(bundle, out, options, printer.update, lambda: bool(interrupted), replace=replace)
+            result = run(
+                bundle, out, options, printer.update, lambda: bool(interrupted), settings=settings, replace=replace
+            )
         print_result(result.out, result.quality, result.files)
         if result.status == "failure":
             raise QualityThresholdFailed(f"The result is below the warning threshold: {result.quality['rule']}")
@@ -141,6 +149,12 @@ def _split(formats: str | None) -> tuple[str, ...] | None:
             f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(get_args(Format))}.", param_hint="--formats"
         )
     return names
+
+
+def _prepare_cache(folder: Path | None) -> None:
+    """Name the folder for compiled kernels before the compiler is imported: it looks once."""
+    if folder is not None:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
 
 
 def _override(options: JobOptions, given: dict[str, Any]) -> JobOptions:

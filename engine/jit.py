@@ -6,7 +6,6 @@ used: it multiplies compile times, and its reductions depend on the thread count
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -15,28 +14,31 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from engine.machine import thread_count
+
+__all__ = ["jit", "jit_inline", "parallel_map", "row_bands", "thread_count"]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
 def jit(function: Function) -> Function:
-    """Compile `function` for the CPU: cached on disk, without the GIL, NumPy's rules for division by zero."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compile `function` for the CPU: without the GIL, NumPy's rules for division by zero, kept on disk."""
+    return _compile(function)
 
 
 def jit_inline(function: Function) -> Function:
     """Compile a small helper that is inlined into the kernels that call it."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function)
-    return cast(Function, compiled)
+    return _compile(function, inline="always")
 
 
-def thread_count() -> int:
-    """Threads to use: the CPUs this process may run on, or `MESHDROP_ENGINE__THREADS`."""
-    asked = os.environ.get("MESHDROP_ENGINE__THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+def _compile(function: Function, **options: Any) -> Function:
+    options |= {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(Function, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # neither the package's folder nor the user's cache folder can be written
+        return cast(Function, numba.njit(**options)(function))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from config.errors import (
     ModelOutOfMemory,
     QualityThresholdFailed,
 )
-from config.job import JobOptions, Quality
+from config.job import JobOptions, Thresholds
+from config.settings import Settings
+from engine import machine
 from engine.bundle import Bundle, load_bundle
 from engine.calibrate import calibrate
 from engine.export import export_result, load_glb
@@ -35,21 +38,6 @@ from engine.texture import texture
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True)
-class Preset:
-    """What a quality means: voxels along the longest side, texture's side in pixels, faces."""
-
-    grid: int
-    texture_size_px: int
-    target_faces: int
-
-
-PRESETS: dict[Quality, Preset] = {
-    "draft": Preset(128, 1024, 20_000),
-    "standard": Preset(256, 2048, 50_000),
-    "high": Preset(384, 4096, 150_000),
-}
 
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
@@ -78,6 +66,7 @@ def reconstruct(
     on_progress: OnProgress = lambda progress: None,
     should_cancel: ShouldCancel = lambda: False,
     *,
+    settings: Settings | None = None,
     replace: bool = False,
 ) -> Result:
     """Turn a bundle folder into a result folder.
@@ -88,6 +77,8 @@ def reconstruct(
         options: the job's options; None reads them from the bundle's job.toml.
         on_progress: called several times a second from this thread.
         should_cancel: asked as often; once it says True, `Cancelled` is raised and nothing is left.
+        settings: limits, presets, thresholds and what may be used of the machine; the defaults where None
+            (`config.settings.load_settings` reads them from where they stand).
         replace: take the place of an earlier result at `out`.
 
     Returns:
@@ -98,9 +89,12 @@ def reconstruct(
         MeshdropError: see config/errors.py for the tree; `out` is untouched.
 
     """
+    settings = settings or Settings()
+    machine.use(settings.engine)
+    tracker = Tracker(_SHARES, on_progress, should_cancel)
     try:
         with staged_folder(out, replace=replace) as folder:
-            status, quality, files = _run(bundle, folder, options, on_progress, should_cancel)
+            status, quality, files = _run(bundle, folder, options, settings, tracker)
     except MemoryError as error:
         raise ModelOutOfMemory("The engine ran out of memory.") from error
     except OSError as error:
@@ -118,14 +112,14 @@ def _failed(error: Exception) -> MeshdropError:
 
 
 def _run(
-    path: Path, folder: Path, options: JobOptions | None, on_progress: OnProgress, should_cancel: ShouldCancel
+    path: Path, folder: Path, options: JobOptions | None, settings: Settings, tracker: Tracker
 ) -> tuple[str, dict[str, Any], tuple[str, ...]]:
-    tracker = Tracker(_SHARES, on_progress, should_cancel)
     with tracker.stage("bundle"):
-        bundle = load_bundle(path, options)
+        bundle = load_bundle(path, options, settings.limits)
+        bundle = dataclasses.replace(bundle, options=_with_defaults(bundle.options, settings))
     asked = bundle.options
     require_model(asked.model)
-    preset = PRESETS[asked.quality]
+    preset = getattr(settings.quality, asked.quality)
     with tracker.stage("segment"):
         segmentation = segment(bundle)
     with tracker.stage("calibrate") as checkpoint:
@@ -159,6 +153,13 @@ def _run(
     job = _job_json(path, bundle, asked, folder, files)
     (folder / "job.json").write_text(dump(job), encoding="utf-8")
     return quality["status"], quality, (*files, "job.json")
+
+
+def _with_defaults(options: JobOptions, settings: Settings) -> JobOptions:
+    """The job's own thresholds where it states them, the settings' elsewhere."""
+    stated = options.thresholds.model_dump(exclude_unset=True)
+    thresholds = Thresholds.model_validate({**settings.thresholds.model_dump(), **stated})
+    return options.model_copy(update={"thresholds": thresholds})
 
 
 def _below_threshold(quality: dict[str, Any]) -> QualityThresholdFailed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from functools import cache
 
+from config.errors import GpuUnavailable
+from engine.machine import device
 from engine.render.numba_backend import NumbaRasterizer
 from engine.render.types import Rasterizer
 
@@ -45,8 +46,16 @@ def nvdiffrast_usable() -> bool:
 
 
 def default_rasterizer() -> Rasterizer:
-    """nvdiffrast where it can run, else numba; `MESHDROP_ENGINE__RENDERER` names one of them."""
-    asked = os.environ.get("MESHDROP_ENGINE__RENDERER", "auto")
-    if asked in NAMES:
-        return rasterizer(asked)
-    return rasterizer("nvdiffrast" if nvdiffrast_usable() else "numba")
+    """By the setting engine.device: numba on the CPU; nvdiffrast on CUDA; by itself, nvdiffrast where it can run.
+
+    Raises GpuUnavailable where the settings ask for CUDA and it can't be used.
+    """
+    wanted = device()
+    if wanted == "cpu" or (wanted == "auto" and not nvdiffrast_usable()):
+        return rasterizer("numba")
+    if not nvdiffrast_usable():
+        raise GpuUnavailable(
+            'engine.device is "cuda", but nvdiffrast and a CUDA device are not both there.',
+            suggestion='Install nvdiffrast and check the driver, or set engine.device to "auto" or "cpu".',
+        )
+    return rasterizer("nvdiffrast")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import trimesh
 
+from config.errors import GpuUnavailable
+from config.settings import Engine
 from engine.camera import Camera, Registration
+from engine.machine import thread_count, use
 from engine.mesh import Mesh, TexturedMesh
 from engine.render import clip_from_world, look_at, orbit, rasterizer, render_depth, render_textured, to_clip
-from engine.render.backends import default_rasterizer
+from engine.render.backends import default_rasterizer, nvdiffrast_usable
 from engine.render.mipmap import mip_chain
 
 
@@ -100,8 +105,27 @@ def test_mip_chain_halves_down_to_a_pixel() -> None:
     np.testing.assert_array_equal(chain.level(1)[0, 0], expected)
 
 
-def test_the_default_back_end_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MESHDROP_ENGINE__RENDERER", "reference")
-    assert default_rasterizer().name == "reference"
-    monkeypatch.setenv("MESHDROP_ENGINE__RENDERER", "auto")
-    assert default_rasterizer().name in ("numba", "nvdiffrast")
+@pytest.fixture
+def _default_machine() -> Iterator[None]:
+    yield
+    use(Engine())
+
+
+@pytest.mark.usefixtures("_default_machine")
+def test_the_back_end_follows_the_settings() -> None:
+    use(Engine(device="cpu"))
+    assert default_rasterizer().name == "numba"
+    use(Engine(device="auto"))
+    assert default_rasterizer().name == ("nvdiffrast" if nvdiffrast_usable() else "numba")
+    use(Engine(device="cuda"))
+    if nvdiffrast_usable():
+        assert default_rasterizer().name == "nvdiffrast"
+    else:
+        with pytest.raises(GpuUnavailable, match="nvdiffrast"):
+            default_rasterizer()
+
+
+@pytest.mark.usefixtures("_default_machine")
+def test_the_number_of_threads_follows_the_settings() -> None:
+    use(Engine(threads=3))
+    assert thread_count() == 3

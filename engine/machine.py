@@ -1,0 +1,27 @@
+"""What the engine may use of the machine, for this process."""
+
+from __future__ import annotations
+
+import os
+
+from config.settings import Engine
+
+_use = Engine()
+
+
+def use(settings: Engine) -> None:
+    """Take other settings from now on. Kernels that run meanwhile finish with the old ones."""
+    global _use  # noqa: PLW0603 - a process has one machine; handing it through every kernel call would hide the geometry
+    _use = settings
+
+
+def device() -> str:
+    """`auto`, `cpu` or `cuda`."""
+    return _use.device
+
+
+def thread_count() -> int:
+    """Threads to use: the CPUs that this process may run on, unless the settings say otherwise."""
+    if _use.threads:
+        return _use.threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
