@@ -18,6 +18,7 @@ from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, Layou
 from engine.calibrate.observe import Observation, observe
 from engine.calibrate.photo import colour_agreement
 from engine.calibrate.problem import COARSE_SCHEDULE, FINE_SCHEDULE, LAST_SCHEDULE, Fit, Rig, initial
+from engine.calibrate.reach import settle
 from engine.calibrate.result import Calibration, Source
 from engine.calibrate.search import FOV_GRID, Plan, finish, handicap, plausible_families, score, search
 from engine.camera import Camera
@@ -71,6 +72,8 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     best, profile = finish(observation, best, plan)
     if plan.free_fov:
         _require_decided(best, profile, found)
+    settled = settle(observation, best.family, best.full, best.layout.poses(), free_fov=plan.free_fov)
+    best = replace(best, full=settled.full)
     return _result(bundle, observation, best, given, profile, ambiguous, tied)
 
 
