@@ -22,7 +22,7 @@ from skimage.measure import find_contours
 from engine.calibrate.model import Family
 from engine.calibrate.observe import Observation
 from engine.calibrate.problem import project
-from engine.jit import parallel_map
+from engine.jit import jit, parallel_map
 
 Floats = NDArray[np.float64]
 
@@ -36,10 +36,10 @@ HUBER_PX: Final = 1.0
 SLOPE_SIGMA: Final = 0.01
 """How far a view's depth range may stretch against the start, where its codes allow that, in camera distances."""
 BLUR_PX: Final = 0.7
-KEEP_PX: Final = 10.0
+KEEP_PX: Final = 6.0
 """Points within this of a support are kept while the ranges move."""
-STRIDE: Final = 2
-"""Every second pixel of the surface's inside is looked at; the outermost point of a smooth surface loses nothing."""
+GRID_PX: Final = 512
+"""The surface's inside is looked at on about such a grid; the outermost point of a smooth surface loses nothing."""
 NOISE_PX: Final = 0.25
 """The least error that an outline's support is credited with."""
 SHARED_DIRECTIONS: Final = 3.0
@@ -82,8 +82,9 @@ def _surface_points(fine: NDArray[np.float32]) -> Floats:
     """[n, 3] pixels of a view's foreground; those at the rim also half a pixel outwards, where the edge lies."""
     n = fine.shape[0]
     code, mask = fine[..., 0], (fine[..., 1] <= 0) & (fine[..., 0] > 0)
-    ys, xs = np.nonzero(mask[::STRIDE, ::STRIDE])
-    ys, xs = ys * STRIDE, xs * STRIDE
+    stride = max(1, n // GRID_PX)
+    ys, xs = np.nonzero(mask[::stride, ::stride])
+    ys, xs = ys * stride, xs * stride
     parts = [np.stack([xs, ys, code[ys, xs]], 1).astype(np.float64)]
     padded = np.pad(mask, 1)
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
@@ -123,10 +124,36 @@ def _depth(points: Floats, full: Floats, view: int, family: Family, shift: float
     return rays, z, dz
 
 
+def _relative(poses: Floats, a: int, b: int) -> tuple[Floats, Floats]:
+    """Rotation [3, 3] and translation [3] of camera B from camera A."""
+    inverse = poses[b, :3, :3].T
+    return np.ascontiguousarray(inverse @ poses[a, :3, :3]), inverse @ (poses[a, :3, 3] - poses[b, :3, 3])
+
+
+@jit
+def _outermost(rays: Floats, z: Floats, R: Floats, t: Floats, directions: Floats, margin: float) -> NDArray[np.bool_]:
+    """[k] which points at rays·z lie, in the other camera, within `margin` of the outermost along a direction."""
+    count, fan = len(z), len(directions)
+    along = np.empty((count, fan))
+    most = np.full(fan, -np.inf)
+    for i in range(count):
+        x, y, w = rays[i, 0] * z[i], rays[i, 1] * z[i], rays[i, 2] * z[i]
+        depth = max(R[2, 0] * x + R[2, 1] * y + R[2, 2] * w + t[2], 0.02)
+        u = (R[0, 0] * x + R[0, 1] * y + R[0, 2] * w + t[0]) / depth
+        v = (R[1, 0] * x + R[1, 1] * y + R[1, 2] * w + t[1]) / depth
+        for d in range(fan):
+            along[i, d] = directions[d, 0] * u + directions[d, 1] * v
+            most[d] = max(most[d], along[i, d])
+    kept = np.zeros(count, np.bool_)
+    for i in range(count):
+        for d in range(fan):
+            kept[i] |= along[i, d] > most[d] - margin
+    return kept
+
+
 def _project(rays: Floats, z: Floats, a: int, b: int, poses: Floats, focal: float) -> tuple[Floats, Floats]:
     """Points of view A in view B: [k, 2] in half widths, and their derivative by depth [k, 2]."""
-    R = poses[b, :3, :3].T @ poses[a, :3, :3]
-    t = poses[b, :3, :3].T @ (poses[a, :3, 3] - poses[b, :3, 3])
+    R, t = _relative(poses, a, b)
     turned = rays @ R.T
     q = turned * z[:, None] + t
     w = np.maximum(q[:, 2:], 0.02)
@@ -148,11 +175,10 @@ def _fans(observation: Observation, family: Family, full: Floats, poses: Floats,
             side = np.array([toward @ poses[b, :3, 0], toward @ poses[b, :3, 1]])
             if np.linalg.norm(side) < FACES:  # A looks along B's axis: it sees B's outline edge on
                 continue
-            uv, _ = _project(rays, z, a, b, poses, focal)
             angles = np.radians(FAN_DEG) + np.arctan2(side[1], side[0])
             directions = np.stack([np.cos(angles), np.sin(angles)], 1)
-            along = uv @ directions.T
-            near = (along > along.max(0) - KEEP_PX / half).any(1)
+            R, t = _relative(poses, a, b)
+            near = _outermost(rays, z, R, t, focal * directions, KEEP_PX / half)
             found.append(Fan(b, a, directions, (outlines[b] @ directions.T).max(0), surface[near]))
         return found
 
@@ -222,7 +248,7 @@ def settle(observation: Observation, family: Family, full: Floats, poses: Floats
         gradient = J.T @ (weight * residuals) + prior.T @ (stretch @ (now - start))
         step = np.linalg.solve(A + 1e-6 * np.diag(np.diag(A) + 1e-9), -gradient)
         theta = theta + step
-        if np.abs(basis @ step).max() < 2e-6 and step_number > REGATHER:
+        if np.abs(basis @ step).max() < 2e-5 and step_number > REGATHER:
             break
     full = base + basis @ theta
     residuals, _ = _system(fans, full, family, poses, shift, half)
