@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
-    "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "register": 1.0, "fuse": 2.5, "surface": 2.0,
+    "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "register": 1.0, "surface": 2.0,
     "texture": 5.0, "export": 1.2, "preview": 1.5, "quality": 3.5,
 }  # fmt: skip
 
@@ -124,17 +124,17 @@ def _run(
         segmentation = segment(bundle)
     with tracker.stage("calibrate") as checkpoint:
         calibration = calibrate(bundle, segmentation, checkpoint)
-    with tracker.stage("register"):
-        registrations = register(bundle, segmentation, calibration)
     with tracker.stage("fuse") as checkpoint:
         fusion = fuse(bundle, segmentation, calibration, preset.grid, checkpoint)
     depth = fusion.depth
+    with tracker.stage("register"):
+        registrations = register(bundle, segmentation, calibration, depth)
     with tracker.stage("surface") as checkpoint:
         mesh = extract_surface(fusion, asked.target_faces or preset.target_faces, checkpoint)
     del fusion  # the volume is the largest thing in memory
     with tracker.stage("texture") as checkpoint:
         size_px = asked.texture_size_px or preset.texture_size_px
-        texturing = texture(mesh, bundle, segmentation, calibration, registrations, depth, size_px, checkpoint)
+        texturing = texture(mesh, bundle, segmentation, calibration, registrations, size_px, checkpoint)
     with tracker.stage("export"):
         files = export_result(texturing.textured, folder, asked.formats)
         delivered = load_glb(folder / "mesh.glb")

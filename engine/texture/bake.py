@@ -27,8 +27,8 @@ from engine.texture.views import Picture, prepare_picture
 PADDING_PX = 8
 """Texels around each chart that repeat its border's colours, where they are free."""
 _GROWN = 2
-_LEAST = 0.1
-_REST = 10.0
+_LEAST = 0.01
+_REST = 0.0
 _AGREEMENT = 40.0
 """Difference in sRGB steps (root mean square of the channels) within which views count as agreeing."""
 _ROWS = 64
@@ -55,14 +55,13 @@ def texture(
     segmentation: Segmentation,
     calibration: Calibration,
     registrations: dict[ViewName, Registration],
-    depth: dict[ViewName, NDArray[np.float32]] | None = None,
     size_px: int = 2048,
     checkpoint: Checkpoint = lambda fraction: None,
 ) -> Texturing:
     """Bake the views' colours into an atlas of size_px x size_px texels.
 
-    mesh: closed, oriented. registrations: in RGB pixels, missing ones are the identity. depth: the measured depth of
-    each view; not needed. Every texel is a function of its surface point alone, so chart borders do not show.
+    mesh: closed, oriented. registrations: in RGB pixels, missing ones are the identity. Every texel is a function of
+    its surface point alone, so chart borders do not show.
     """
     names = [v for v in VIEW_NAMES if v in bundle.rgb]
     levels = _levels_down(mesh, bundle, calibration, size_px)

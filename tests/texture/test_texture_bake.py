@@ -18,7 +18,7 @@ SIZE = 512
 
 
 def bake(scene: Any, bundle: Bundle | None = None) -> Texturing:
-    return texture(scene.mesh, bundle or scene.bundle, scene.segmentation, scene.calibration, {}, None, SIZE)
+    return texture(scene.mesh, bundle or scene.bundle, scene.segmentation, scene.calibration, {}, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -158,4 +158,4 @@ def test_it_can_be_cancelled(scene: Any) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        texture(scene.mesh, scene.bundle, scene.segmentation, scene.calibration, {}, None, SIZE, stop)
+        texture(scene.mesh, scene.bundle, scene.segmentation, scene.calibration, {}, SIZE, stop)
