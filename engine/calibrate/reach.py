@@ -26,7 +26,8 @@ from engine.jit import jit, parallel_map
 
 Floats = NDArray[np.float64]
 
-FAN_DEG: Final = (-30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0)
+FAN_DEG: Final = (-40.0, -31.0, -23.0, -15.0, -7.0, 7.0, 15.0, 23.0, 31.0, 40.0)
+"""Not 0: along the pixel rows an outline is known to half a pixel only, as all of its rows end on the same lattice."""
 STEPS: Final = 14
 REGATHER: Final = 4
 """After so many steps the points that can be outermost are gathered anew."""
@@ -42,7 +43,7 @@ GRID_PX: Final = 512
 """The surface's inside is looked at on about such a grid; the outermost point of a smooth surface loses nothing."""
 NOISE_PX: Final = 0.25
 """The least error that an outline's support is credited with."""
-SHARED_DIRECTIONS: Final = 3.0
+SHARED_DIRECTIONS: Final = 4.0
 """About as many directions of a fan end on the same piece of surface: their errors are not independent."""
 
 
