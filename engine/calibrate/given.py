@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from config.bundle_layout import VIEW_NAMES, ViewName
 from config.errors import ValidationFailed
 from config.job import GivenCameras, GivenDepth, JobOptions
-from engine.calibrate.model import AXIS_VECTORS
+from engine.calibrate.decide import FieldOfView
+from engine.calibrate.model import AXIS_VECTORS, Family, Layout, all_layouts
+from engine.calibrate.observe import Observation
+from engine.calibrate.problem import COARSE_SCHEDULE, FINE_SCHEDULE, LAST_SCHEDULE, Fit, Rig, initial
 from engine.calibrate.result import Axis, DepthCoding, ViewAxes
+from engine.calibrate.search import FOV_GRID, plausible_families, score
+from engine.calibrate.tangency import Outlook
+from engine.jit import parallel_map
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +48,19 @@ class Given:
     def anything(self) -> bool:
         """Whether anything is stated that is otherwise found."""
         return any(v is not None for v in (self.poses, self.coding, self.fov_deg, self.kind, self.measure))
+
+    @property
+    def unit_poses(self) -> Floats | None:
+        """[6, 4, 4] the stated poses in units of the camera distance."""
+        if self.poses is None:
+            return None
+        poses = self.poses.copy()
+        poses[:, :3, 3] /= self.unit
+        return poses
+
+    def allows(self, family: Family) -> bool:
+        """Whether a family is of the kind and measure stated."""
+        return family.kind == (self.kind or family.kind) and family.measure == (self.measure or family.measure)
 
 
 def _poses(cameras: GivenCameras) -> Floats | None:
@@ -108,3 +127,54 @@ def nearest_axes(pose: Floats) -> ViewAxes:
         return max(AXIS_VECTORS, key=lambda axis: float(np.array(AXIS_VECTORS[axis]) @ direction))
 
     return ViewAxes(nearest(-pose[:3, 2]), nearest(-pose[:3, 1]))
+
+
+def fit_given(observation: Observation, outlook: Outlook, given: Given, log_focals: Floats) -> tuple[Fit, FieldOfView]:
+    """The best fit around stated poses or a stated coding, and the silhouettes' angle of view; the rest is found.
+
+    log_focals: the grid to search the focal length on, or the one that is stated.
+    """
+    poses = given.unit_poses
+    if poses is not None:
+        layouts = [Layout(tuple(nearest_axes(p) for p in poses))]
+    else:
+        layouts = all_layouts()
+    fixed = np.zeros(13, bool)
+    families = [f for f in plausible_families(observation.fingerprint) if given.allows(f)]
+    stated = np.zeros(13)
+    if given.coding is not None:
+        codings = [given.coding[n] for n in VIEW_NAMES]
+        first = codings[0]
+        ends = np.array([[c.at_code_0 / given.unit, c.at_code_max / given.unit] for c in codings])
+        if first.kind == "disparity":
+            ends = 1 / np.maximum(ends, 1e-9)
+        stated[1:7], stated[7:13] = ends[:, 0], ends[:, 1] - ends[:, 0]
+        far_bright = bool(codings[0].at_code_max > codings[0].at_code_0)
+        rounding = "floor" if observation.fingerprint.truncated else "nearest"
+        families = [Family(first.kind, first.measure, far_bright, "view_minmax", rounding)]  # type: ignore[arg-type]
+        fixed[1:] = True
+    marks = outlook.tangencies(layouts, poses, log_focals)
+    free = given.fov_deg is None
+    fovs = FOV_GRID if given.fov_deg is None else (given.fov_deg,)
+    silhouettes = FieldOfView.of(marks[0])
+    if free and silhouettes.sigma_deg < 1.0:
+        fovs, free, layouts = (silhouettes.deg,), False, list(dict.fromkeys(t.layout for t in marks))
+    coarse, fine = Rig(observation, 100, True, poses), Rig(observation, 500, False, poses)
+
+    def start(task: tuple[Family, Layout, float]) -> Fit:
+        family, layout, fov = task
+        full = initial(observation, family, layout.poses() if poses is None else poses, fov)
+        if fixed.any():
+            full[1:] = stated[1:]
+        return coarse.solve(family, layout, full, COARSE_SCHEDULE, free_fov=free and bool(fixed.any()), fixed=fixed)
+
+    tasks = [(f, m, v) for f in families for m in layouts for v in fovs]
+    leaders = sorted(parallel_map(start, tasks), key=score)[:6]
+
+    def end(fit: Fit) -> Fit:
+        first = fine.solve(fit.family, fit.layout, fit.full, FINE_SCHEDULE, fixed=fixed)
+        return fine.solve(
+            fit.family, fit.layout, first.full, LAST_SCHEDULE, free_fov=free, fixed=fixed, iterations=30
+        )  # fmt: skip
+
+    return min(parallel_map(end, leaders), key=score), silhouettes

@@ -52,7 +52,8 @@ def accumulate(
     rows starts[A]..starts[A+1]. fields: [6, h, w, 3] float32: smoothed code 0..1 (0 = background), distance to the
     silhouette in pixels, and 0..1 how far from an edge of the surface (where it is over 0, the cell around has valid
     codes). rotation: [6, 6, 3, 3], translation: [6, 6, 3]: camera B from camera A. pair_weight: [6, 6], 0 leaves a
-    pair out. scales: silhouette, front, behind in pixels (behind 0: off). hessian: [13, 13], gradient: [13],
+    pair out. scales: silhouette, front, behind in pixels (behind 0: off), a code's step 0..1 (a contradiction counts from
+    what that leaves open). hessian: [13, 13], gradient: [13],
     stats: [6, 6, 6] are overwritten. Returns the cost, weighted but not divided by the number of points: a point that
     meets nothing costs behind²/3, one on the surface 0.
     """
@@ -62,7 +63,7 @@ def accumulate(
     hessian[:] = 0.0
     gradient[:] = 0.0
     stats[:] = 0.0
-    sil2, front2, behind = scales[0] * scales[0], scales[1] * scales[1], scales[2]
+    sil2, front2, behind, level = scales[0] * scales[0], scales[1] * scales[1], scales[2], scales[3]
     most = behind * behind / 3.0
     total = 0.0
     jac = np.zeros(5)
@@ -111,6 +112,8 @@ def accumulate(
                 pair[0] += 1.0
                 before = total
                 total += weight * most
+                # what a unit of A's g is in pixels of B
+                dz_px = math.sqrt(du1 * du1 + dv1 * dv1)
                 # silhouette
                 d00, d01 = fields[view_b, y0, x0, 1], fields[view_b, y0, x0 + 1, 1]
                 d10, d11 = fields[view_b, y0 + 1, x0, 1], fields[view_b, y0 + 1, x0 + 1, 1]
@@ -129,7 +132,7 @@ def accumulate(
                     r2 = d * d / sil2
                     total += weight * sil2 * math.log1p(r2)
                     wd = weight / (1.0 + r2)
-                    if d > 1.0:
+                    if d > 1.0 + 0.5 * level * abs(b) * dz_px:
                         pair[2] += 1.0
                     j0, j1 = grad_u * du0 + grad_v * dv0, grad_u * du1 + grad_v * dv1
                     ja, jb = 1 + view_a, 7 + view_a
@@ -168,7 +171,7 @@ def accumulate(
                     across = scale / math.sqrt(1.0 + slope_u * slope_u + slope_v * slope_v)
                     e = across * (qz / zb - 1.0)
                     pair[5] += 1.0
-                    if e < -4.0:
+                    if e < -4.0 - 0.5 * level * (across * abs(dzb * full[7 + view_b]) / zb + abs(b) * dz_px):
                         pair[3] += 1.0
                     if abs(e) < 3.0:
                         pair[4] += 1.0
@@ -258,8 +261,8 @@ def fit(
     """Levenberg-Marquardt on re-weighted least squares, through the steps of an annealing schedule.
 
     base: [13], basis: [13, P], theta: [P], moved to the optimum in place. prior: [13] weak pull of the full
-    parameters to where they started (a view of constant depth leaves its scale open). schedule: [S, 3] silhouette,
-    front and behind scales in pixels. The rest is as in `accumulate`. Returns the cost per (point, view) pair.
+    parameters to where they started (a view of constant depth leaves its scale open). schedule: [S, 4] the scales
+    of `accumulate`. The rest is as in `accumulate`. Returns the cost per (point, view) pair.
     """
     count = theta.shape[0]
     hessian, gradient = np.zeros((PARAMETERS, PARAMETERS)), np.zeros(PARAMETERS)

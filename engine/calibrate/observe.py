@@ -44,13 +44,14 @@ class Fingerprint:
 
     @property
     def all_reach_bottom(self) -> bool:
-        """Every view uses the lowest foreground code: each is stretched between its own extremes."""
-        return bool((self.low <= max(1, round(self.code_max * 0.004))).all())
+        """Every view starts at the same lowest code: each is stretched between its own extremes."""
+        return bool(np.ptp(self.low) <= max(1, round(self.code_max * 0.004)))
 
     @property
     def truncated(self) -> bool:
         """The highest code is rare beside the next one: codes were cut off, not rounded."""
-        share = self.top_bins[:, 0] / np.maximum(self.top_bins.sum(1), 1)
+        full = self.high == self.high.max()
+        share = self.top_bins[full, 0] / np.maximum(self.top_bins[full].sum(1), 1)
         return bool(np.median(share) < 0.22)
 
 

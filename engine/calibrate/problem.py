@@ -76,7 +76,7 @@ class Rig:
         theta = project(basis, full, self.observation.spread)
         base = np.zeros(13)
         if fixed is not None and fixed[1:].any():
-            basis, theta, base = _held(basis, theta, full, fixed)
+            base, basis, theta = _held(basis, theta, full, fixed)
         else:
             base[0] = full[0]
         if free_fov:
@@ -102,7 +102,7 @@ class Rig:
             family.code_shift_levels / self.observation.fingerprint.code_max,
             family.kind == "disparity",
             family.measure == "ray",
-            np.asarray(schedule, np.float64),
+            np.column_stack([schedule, np.full(len(schedule), 1 / self.observation.fingerprint.code_max)]),
             iterations,
             stats,
         )
@@ -130,11 +130,13 @@ def project(basis: Floats, full: Floats, spread: Floats) -> Floats:
     return np.asarray(np.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ target))
 
 
-def initial(observation: Observation, family: Family, poses: Floats, fov_deg: float, views: int = 6) -> Floats:
+def initial(
+    observation: Observation, family: Family, poses: Floats, fov_deg: float, views: int = 6, far: float = 0.4
+) -> Floats:
     """[13] a start from the silhouettes' boxes.
 
     The object's reach along every world axis, seen from the side, says where each view's nearest code lies, and
-    about where its farthest.
+    about where its farthest: `far` of the way back.
     """
     full = np.zeros(13)
     full[0] = log_focal(fov_deg)
@@ -155,7 +157,7 @@ def initial(observation: Observation, family: Family, poses: Floats, fov_deg: fl
         toward = -poses[view, :3, 2]
         k = int(np.argmax(np.array(axes) @ toward))
         near = min(max(1 - 0.95 * reach[k], 0.15), 1.6)
-        far = max(1 + 0.4 * reach[k ^ 1], near + 0.02)
+        far = max(1 + far * reach[k ^ 1], near + 0.02)
         low, high = observation.spread[view]
         high = max(high, low + 0.004)
         g_near, g_far = (1 / near, 1 / far) if family.kind == "disparity" else (near, far)

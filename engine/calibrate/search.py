@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -60,23 +60,22 @@ def plausible_families(fingerprint: Fingerprint) -> list[Family]:
         structures = ("view_max", "shared_offset")
     else:
         structures = ("shared",)
-    kinds: tuple[Kind, ...] = ("linear", "disparity")
-    measures: tuple[Measure, ...] = ("planar", "ray")
-    if structures == ("shared",):
-        rounded = [Family("linear", m, True, "shared", rounding, zero_offset=True) for m in measures]
-    else:
-        rounded = []
-    return rounded + [
-        Family(kind, measure, far_bright, structure, rounding)
-        for structure, kind, measure, far_bright in product(structures, kinds, measures, (True, False))
-        if far_bright == (kind == "linear") or (structure != "view_max" and kind == "linear")
-    ]
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    measures: tuple[Measure, ...] = get_args(Measure)
+    out = [Family("linear", m, True, "shared", rounding, zero_offset=True) for m in measures if "shared" in structures]
+    for structure in structures:
+        for kind, measure, far_bright in product(kinds, measures, (True, False)):
+            # without an offset a code is proportional to depth (far is bright) or to 1/depth (near is)
+            if structure != "view_max" or far_bright == (kind == "linear"):
+                out.append(Family(kind, measure, far_bright, structure, rounding))
+    return out
 
 
 def handicap(family: Family) -> float:
     """How much better than the plainest family one has to be, as a share of the cost: uncommon ones explain more."""
     return (
         (0.01 if family.measure == "ray" else 0.0)
+        + (0.01 if family.kind == "disparity" and family.far_bright else 0.0)
         + (0.005 if family.kind == "disparity" else 0.0)
         + (0.02 if family.structure == "shared_offset" else 0.0)
         + (0.01 if family.structure == "shared" and not family.zero_offset else 0.0)
@@ -273,9 +272,3 @@ def search(observation: Observation, plan: Plan, checkpoint: Checkpoint) -> list
     final = parallel_map(lambda f: polish(observation, f, 500, plan, (0.04, 0.013)), pool)
     checkpoint(0.9)
     return sorted((f for f in final if sound(f, observation)), key=score)
-
-
-def finish(observation: Observation, fit: Fit, plan: Plan) -> tuple[Fit, dict[float, float]]:
-    """The last fit, on all points, and the cost by log f around it."""
-    rig = Rig(observation, 10**9, coarse=False)
-    return descend(rig, fit, (0.012, 0.004), plan, iterations=6)

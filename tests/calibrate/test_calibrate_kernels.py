@@ -41,7 +41,7 @@ def test_gradient_equals_finite_differences(disparity: bool, ray: bool, behind: 
     rotation, translation = relative_poses(make_layout().poses())
     pairs = 1.0 - np.eye(6)
     hessian, gradient, stats = np.zeros((13, 13)), np.zeros(13), np.zeros((6, 6, 6))
-    scales = np.array([8.0, 12.0, behind])
+    scales = np.array([8.0, 12.0, behind, 0.004])
 
     def cost(at: np.ndarray) -> float:
         return accumulate(
@@ -63,7 +63,7 @@ def test_hessian_is_symmetric_and_positive() -> None:
     hessian, gradient, stats = np.zeros((13, 13)), np.zeros(13), np.zeros((6, 6, 6))
     accumulate(
         full, points, starts, fields, rotation, translation, 1.0 - np.eye(6), 0.0, False, False,
-        np.array([5.0, 8.0, 6.0]), hessian, gradient, stats,
+        np.array([5.0, 8.0, 6.0, 0.004]), hessian, gradient, stats,
     )  # fmt: skip
     np.testing.assert_array_equal(hessian, hessian.T)
     assert np.linalg.eigvalsh(hessian).min() > -1e-6 * np.abs(hessian).max()
