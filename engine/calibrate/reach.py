@@ -10,6 +10,7 @@ disagreement is about 0.1 % of the camera distance. (Frontier points, Cipolla, A
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -220,6 +221,7 @@ def settle(observation: Observation, family: Family, full: Floats, poses: Floats
         full: [13] the fit's parameters, see kernels; within a few per cent of the truth.
         poses: [6, 4, 4] world_from_camera, distance 1.
         free_fov: whether the angle of view may move too.
+        known_sigma_log_f: standard error of the log f in `full`, where other evidence gave it.
 
     """
     shift = family.code_shift_levels / observation.fingerprint.code_max
@@ -236,6 +238,9 @@ def settle(observation: Observation, family: Family, full: Floats, poses: Floats
     stretch = np.zeros((6, 13))
     stretch[np.arange(6), 7 + np.arange(6)] = width / SLOPE_SIGMA
     start = base + basis @ theta
+    if free_fov and math.isfinite(known_sigma_log_f):  # in the fans' own unit, pixels of noise
+        row = np.eye(13)[:1] * NOISE_PX * math.sqrt(SHARED_DIRECTIONS) / max(known_sigma_log_f, 1e-6)
+        stretch = np.concatenate([stretch, row])
     prior = stretch @ basis
     fans = _fans(observation, family, start, poses, shift)
     for step_number in range(STEPS):

@@ -71,6 +71,19 @@ def test_a_held_angle_stays_and_has_no_error() -> None:
     assert math.isinf(settled.sigma_log_f)
 
 
+def test_what_is_known_of_the_angle_is_heeded_by_its_error() -> None:
+    sample = scene("robot", 50.0, "disparity", "canonical")
+    family, truth, poses = truth_of(sample)
+    start = truth.copy()
+    start[0] += 0.02
+    observation = look(sample)
+    free, loose, tight = (
+        settle(observation, family, start, poses, known_sigma_log_f=sigma).full[0] for sigma in (np.inf, 0.02, 1e-5)
+    )
+    assert tight == pytest.approx(start[0], abs=2e-4)
+    assert abs(free - truth[0]) <= abs(loose - truth[0]) < 0.5 * 0.02
+
+
 def test_a_wrong_layout_leaves_large_residuals() -> None:
     sample = scene("locomotive", 55.0, "near_bright", "subject")
     family, truth, poses = truth_of(sample)
