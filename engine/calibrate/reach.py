@@ -212,7 +212,15 @@ def _system(
     return np.concatenate(residuals), np.concatenate(rows)
 
 
-def settle(observation: Observation, family: Family, full: Floats, poses: Floats, *, free_fov: bool = True) -> Settled:
+def settle(
+    observation: Observation,
+    family: Family,
+    full: Floats,
+    poses: Floats,
+    *,
+    free_fov: bool = True,
+    known_sigma_log_f: float = math.inf,
+) -> Settled:
     """Settle the parameters of a fit by iteratively reweighted Gauss-Newton (Huber's loss).
 
     Args:
