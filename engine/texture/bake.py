@@ -28,8 +28,8 @@ PADDING_PX = 8
 """Texels around each chart that repeat its border's colours, where they are free."""
 _GROWN = 2
 _LEAST = 0.01
-_REST = 0.0
-_AGREEMENT = 40.0
+_REST = 10.0
+_AGREEMENT = 80.0
 """Difference in sRGB steps (root mean square of the channels) within which views count as agreeing."""
 _ROWS = 64
 

@@ -22,8 +22,8 @@ _NOT_SEEN = 3.0
 _CONTRADICTION = 10.0
 _SEAM = 0.6
 _SEAM_COLOUR = 4.0
-_LEVEL_ROUNDS = 4
-_TONE = 1e9
+_LEVEL_ROUNDS = 2
+"""Rounds of averaging over neighbouring vertices that set the two bands apart."""
 _FEATHER_ROUNDS = 1
 
 
@@ -48,8 +48,9 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     """Choose each face's view by cos(angle)/z² and trust against the colour step along the seams.
 
     The choice is a Markov random field as in Waechter et al., "Let There Be Color!" (ECCV 2014). The levelling is
-    two-band blending over the surface: low frequencies from all views by weight, detail from the chosen view
-    (Burt and Adelson, "A Multiresolution Spline", 1983), so views that differ in tone meet without a step.
+    two-band blending over the surface (Burt and Adelson, "A Multiresolution Spline", 1983): what varies over more than
+    a few vertices is the views' mean by weight, which is the least squared error where they disagree, and detail is the
+    chosen view's, so that edges do not appear twice.
     """
     vertices, normals = mesh.vertices.astype(np.float32), mesh.vertex_normals().astype(np.float32)
     centroids = np.ascontiguousarray(mesh.vertices[mesh.faces].mean(1).astype(np.float32))
@@ -73,9 +74,7 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     for k in range(K):
         share = w[k] / np.maximum(w.sum(0), 1e-12)
         difference = np.where(sure[k][:, None], low - at_vertex[k, :, :3], 0).astype(np.float32)
-        # A great difference is not one of tone: the views show different things there.
-        tone = np.exp(-(difference**2).mean(1) / _TONE**2)
-        shift[k] = smooth(graph, difference, (share * sure[k] * tone).astype(np.float32) + 1e-6, _LEVEL_ROUNDS)[0]
+        shift[k] = smooth(graph, difference, (share * sure[k]).astype(np.float32) + 1e-6, _LEVEL_ROUNDS)[0]
 
     favour = np.zeros((K, V), np.float32)
     for k in range(K):

@@ -13,7 +13,8 @@ from engine.render import render_depth
 from engine.texture.sampling import edge_distance, repair_rim, sample_points
 
 _MARGIN = 4
-_LEAST_TRUST = 0.02
+_LEAST_TRUST = 0.2
+"""Trust of a repaired pixel at the very edge, of 1."""
 RAMP = 3.0
 """Distance in pixels from an edge at which a pixel is fully trusted."""
 
