@@ -22,14 +22,16 @@ SMOOTHING_STEPS = 0.3
 """Smoothing in widths of a code's step on a middling slope. The result is held within its code's interval, so that it
 flattens the steps and nothing else."""
 POINTS_PER_VIEW = 1500
+FEW = 2
+"""Pixels at the highest code where only the farthest point itself has it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
     """What the codes themselves say of the coding.
 
-    low, high: [6] lowest and highest code of each view's foreground. top_bins: [6, 2] pixels at the highest and the
-    next lower code.
+    low, high: [6] lowest and highest code of each view's foreground. top_bins: [6, 3] pixels at the highest and the
+    two next lower codes.
     """
 
     low: NDArray[np.int64]
@@ -49,10 +51,18 @@ class Fingerprint:
 
     @property
     def truncated(self) -> bool:
-        """The highest code is rare beside the next one: codes were cut off, not rounded."""
-        full = self.high == self.high.max()
-        share = self.top_bins[full, 0] / np.maximum(self.top_bins[full].sum(1), 1)
-        return bool(np.median(share) < 0.22)
+        """Codes were cut off, not rounded: the highest is met at the farthest point alone, not over half a code's width.
+
+        A view whose highest code is the commonest shows a flat face there and says nothing.
+        """
+        odds = 0.0
+        for top, *lower in self.top_bins[self.high == self.high.max()].tolist():
+            expected = sum(lower) / 4
+            if top <= FEW:
+                odds += min(expected, 4.0) - 0.5
+            elif top < sum(lower):
+                odds -= 2.0
+        return odds > 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +213,7 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
         codes = bundle.depth[name][segmentation.depth_mask[name] & (bundle.depth[name] > 0)]
         lows.append(int(codes.min()))
         highs.append(int(codes.max()))
-        bins.append([int((codes == codes.max()).sum()), int((codes == codes.max() - 1).sum())])
+        bins.append([int((codes == codes.max() - k).sum()) for k in range(3)])
     return Observation(
         fine=np.stack([v.fine for v in prepared]),
         coarse=np.stack([v.coarse for v in prepared]),
