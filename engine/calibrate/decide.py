@@ -18,8 +18,8 @@ from engine.calibrate.search import Plan, descend, moved_fov
 from engine.calibrate.tangency import Tangency
 
 RISE: Final = 0.002
-"""The depth's cost rises by this share one standard error away from the truth. Measured: where it rose by 0.0005 for 2 %
-of focal length, errors were 0.5 to 8 %; where by 0.007, 0.2 to 1 %."""
+"""The depth's cost rises by this share one standard error away from the truth. Measured: where it rose by 0.0005 for 2
+% of focal length, errors were 0.5 to 8 %; where by 0.007, 0.2 to 1 %."""
 LEAST: Final = 0.012
 """The least standard error of log f by depth."""
 PLAIN: Final = 0.005

@@ -19,6 +19,7 @@ from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, all_l
 from engine.calibrate.observe import Observation, observe
 from engine.calibrate.photo import colour_agreement
 from engine.calibrate.problem import Fit
+from engine.calibrate.reach import settled
 from engine.calibrate.refuse import refuse_front_back, refuse_open, refuse_stated, refuse_unsound, tried
 from engine.calibrate.result import Calibration, Source
 from engine.calibrate.search import Plan, plausible_families, search
@@ -79,7 +80,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     best, ambiguous, tied = _choose_layout(bundle, found)
     if not ambiguous:
         refuse_front_back(best.fit)
-    fit = rounded(observation, best.fit)
+    fit = settled(observation, rounded(observation, best.fit))
     fov = _decided(observation, fit, FieldOfView.of(best.tangency), given)
     fit = at_focal(observation, fit, fov.log_focal)
     checkpoint(1.0)
@@ -129,7 +130,7 @@ def _stated(bundle: Bundle, given: Given) -> Calibration:
 
 
 def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, list[Guided]]:
-    """The best; among layouts that neither depth nor silhouettes tell apart the one that colours prefer, else a default."""
+    """The best; of layouts that neither depth nor silhouettes tell apart the one colours prefer, else a default."""
     best = found[0]
     tied = [
         g for g in found

@@ -80,7 +80,7 @@ def _readings() -> list[_Reading]:
 
 def _mean_cost(silhouettes: Silhouettes, layout: Layout, left_out: int | None) -> tuple[float, float]:
     """The lowest cost per pair of views that meet at an angle, and its log f."""
-    used = np.array([p != (0, 1) and p != (2, 3) and p != (4, 5) and left_out not in p for p in PAIRS])
+    used = np.array([left_out not in p for p in PAIRS])
     residuals = silhouettes.residuals_px(layout.poses(), LOG_FOCAL[::2], keep=True)[:, used]
     cost = cost_of(residuals) / max(int(used.sum()), 1)
     k = int(cost.argmin())

@@ -52,8 +52,8 @@ def accumulate(
     rows starts[A]..starts[A+1]. fields: [6, h, w, 3] float32: smoothed code 0..1 (0 = background), distance to the
     silhouette in pixels, and 0..1 how far from an edge of the surface (where it is over 0, the cell around has valid
     codes). rotation: [6, 6, 3, 3], translation: [6, 6, 3]: camera B from camera A. pair_weight: [6, 6], 0 leaves a
-    pair out. scales: silhouette, front, behind in pixels (behind 0: off), a code's step 0..1 (a contradiction counts from
-    what that leaves open). hessian: [13, 13], gradient: [13],
+    pair out. scales: silhouette, front, behind in pixels (behind 0: off), a code's step 0..1 (contradictions count from
+    what it leaves open). hessian: [13, 13], gradient: [13],
     stats: [6, 6, 6] are overwritten. Returns the cost, weighted but not divided by the number of points: a point that
     meets nothing costs behind²/3, one on the surface 0.
     """

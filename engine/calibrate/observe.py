@@ -51,7 +51,7 @@ class Fingerprint:
 
     @property
     def truncated(self) -> bool:
-        """Codes were cut off, not rounded: the highest is met at the farthest point alone, not over half a code's width.
+        """Codes were cut off, not rounded: the farthest point alone has the highest, not all over half a code's width.
 
         A view whose highest code is the commonest shows a flat face there and says nothing.
         """

@@ -38,8 +38,8 @@ def tried(fits: list[Fit]) -> list[dict[str, Any]]:
 def refuse_stated(best: Fit) -> NoReturn:
     """Raise CalibrationFailed for stated cameras or depth that the images contradict."""
     raise CalibrationFailed(
-        f"The cameras or depth stated in job.toml contradict the depth renders: {violation(best):.1%} of the points fall "
-        "outside another view's silhouette or in front of its surface.",
+        f"The cameras or depth stated in job.toml contradict the depth renders: {violation(best):.1%} of the points "
+        "fall outside another view's silhouette or in front of its surface.",
         suggestion="Check [cameras] and [depth] in job.toml, or leave them out to have them estimated.",
         tried=tried([best]),
     )
@@ -72,7 +72,9 @@ def refuse_unsound(
         "exchanged": "Rename them (and their RGB views)",
         "foreign": "Export it again",
     }[best.fault]
-    raise CalibrationFailed(f"The depth renders contradict each other. {what}.", suggestion=f"{fix}. {HOW_TO_STATE}", **details)  # fmt: skip
+    raise CalibrationFailed(
+        f"The depth renders contradict each other. {what}.", suggestion=f"{fix}. {HOW_TO_STATE}", **details
+    )
 
 
 def refuse_front_back(fit: Fit) -> None:
@@ -82,8 +84,8 @@ def refuse_front_back(fit: Fit) -> None:
     raise CalibrationFailed(
         f"{DEPTH_DIR}/front.png and {DEPTH_DIR}/back.png may be exchanged, or the rig is laid out unusually "
         f"({fit.layout.key}): both fit the depth renders equally well, with everything turned by 180 degrees about Y.",
-        suggestion="If they are exchanged, rename front and back in both folders. If the layout is meant, state the six "
-        "poses in job.toml: [cameras.views.<name>] world_from_camera.",
+        suggestion="If they are exchanged, rename front and back in both folders. If the layout is meant, state the "
+        "six poses in job.toml: [cameras.views.<name>] world_from_camera.",
         tried=tried([fit]),
     )
 
@@ -95,8 +97,8 @@ def refuse_open(silhouettes: FieldOfView, depth: FieldOfView, fit: Fit) -> NoRet
         return f"{v.deg:.1f} ± {v.sigma_deg:.1f} degrees" if v.sigma_deg < 30 else "open"
 
     raise CalibrationFailed(
-        f"The views leave the angle of view undecided: by the silhouettes it is {words(silhouettes)}, by the depth renders "
-        f"{words(depth)} (one standard error).",
+        f"The views leave the angle of view undecided: by the silhouettes it is {words(silhouettes)}, by the depth "
+        f"renders {words(depth)} (one standard error).",
         suggestion="Give the angle of view: [cameras] fov_deg in job.toml. " + HOW_TO_STATE,
         tried=tried([fit]),
     )

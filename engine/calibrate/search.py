@@ -95,7 +95,7 @@ class Plan:
     free_fov: bool = True
     families: tuple[Family, ...] | None = None
     change: Callable[[Layout], Layout] = Layout.unchanged
-    pairs: Floats = field(default_factory=lambda: ALL_PAIRS.copy())
+    pairs: Floats = field(default_factory=ALL_PAIRS.copy)
     seeds: int = 6
 
 

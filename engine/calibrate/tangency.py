@@ -2,10 +2,10 @@
 
 A plane through two centres of projection that is tangent to the object is tangent to its silhouettes in both views (at
 the images of a frontier point: Cipolla, Åström & Giblin, "Motion from the frontier of curved surfaces", ICCV 1995; Wong
-& Cipolla, "Reconstruction of sculpture from its profiles with unknown camera positions", IEEE TIP 2004). So in the pencil
-of planes about the baseline the two silhouettes have the same extreme angles. Where the cameras stand on known axes, the
-focal length is the only unknown, and each pair of adjacent views gives two equations for it, without any depth. (Opposite
-views look along their baseline and give none.)
+& Cipolla, "Reconstruction of sculpture from its profiles with unknown camera positions", IEEE TIP 2004). So in the
+pencil of planes about the baseline the two silhouettes have the same extreme angles. Where the cameras stand on known
+axes, the focal length is the only unknown, and each pair of adjacent views gives two equations for it, without any
+depth. (Opposite views look along their baseline and give none.)
 
 Only a silhouette's convex hull can touch such a plane as long as the baseline passes beside it.
 """
@@ -71,7 +71,7 @@ def contour(level: NDArray[np.float32]) -> Floats:
             a, b = image[filled, at].astype(np.float64), image[filled, beyond].astype(np.float64)
             along = at + (beyond - at) * (a - 0.5) / np.maximum(a - b, 1e-9)
             found.append(np.stack([filled, along] if swap else [along, filled], 1))
-    points = np.concatenate(found) + [left - 1 + 0.5, top - 1 + 0.5]
+    points = np.concatenate(found) + np.array([left - 0.5, top - 0.5])
     with contextlib.suppress(QhullError):
         points = points[ConvexHull(points).vertices]
     return np.asarray(points / (n / 2) - 1)
@@ -148,7 +148,7 @@ class Tangency:
     log_focal: log of the focal length in half widths. sigma: its standard error, inf where nothing can be told.
     common: what one pixel of error common to all contours does to log_focal. An object that looks alike from several
     sides repeats its error, so this is part of sigma then.
-    cost: sum of log(1 + (r / SIGMA_PX)²), lowest is best. residuals_px: [15, 2] of each pair of views (as in PAIRS), in
+    cost: sum of log(1 + (r / SIGMA_PX)²), lowest is best. residuals_px: [12, 2] of each pair of views (as in PAIRS), in
     pixels of the depth render; NaN: none.
     """
 
@@ -172,7 +172,8 @@ class Tangency:
         return math.degrees(self.sigma * math.sin(math.radians(fov_deg(self.log_focal))))
 
 
-PAIRS: Final = tuple(combinations(range(6), 2))
+PAIRS: Final = tuple(p for p in combinations(range(6), 2) if p[0] // 2 != p[1] // 2)
+"""Views of neighbouring sides. Opposite ones look along their baseline."""
 
 
 class Silhouettes:
@@ -185,7 +186,7 @@ class Silhouettes:
         self._kept: dict[tuple[object, ...], Floats] = {}
 
     def residuals_px(self, poses: Floats, log_focal: Floats, keep: bool = False) -> Floats:
-        """[F, 15, 2] in pixels of the depth render, NaN where a pair says nothing. poses: [6, 4, 4]."""
+        """[F, 12, 2] in pixels of the depth render, NaN where a pair says nothing. poses: [6, 4, 4]."""
         out = []
         for a, b in PAIRS:
             key = (a, b, poses[a].tobytes(), poses[b].tobytes(), len(log_focal))
@@ -230,7 +231,7 @@ class Silhouettes:
 
 
 def cost_of(residuals_px: Floats) -> Floats:
-    """[F] the robust cost of residuals [F, 15, 2]; a pair that says nothing costs what one three pixels off does."""
+    """[F] the robust cost of residuals [F, 12, 2]; a pair that says nothing costs what one three pixels off does."""
     loss = np.log1p((residuals_px / SIGMA_PX) ** 2)
     return np.asarray(np.where(np.isfinite(loss), loss, NOTHING).sum((1, 2)))
 

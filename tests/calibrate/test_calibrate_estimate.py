@@ -8,19 +8,19 @@ from calibrate_scenes import masks, nothing, scene, with_depth, with_options
 
 from config.bundle_layout import VIEW_NAMES
 from config.errors import CalibrationFailed, ValidationFailed
-from engine.calibrate import calibrate
+from engine.bundle import Bundle
+from engine.calibrate import Calibration, calibrate
 
 CASES = [
     ("locomotive", 40.0, "view_max", "canonical"),
     ("robot", 30.0, "view_max_16bit", "canonical"),
 ]
-OPEN_CASES = [
+OTHER_CASES = [
     ("teapot", 60.0, "shared", "subject"),
     ("locomotive", 55.0, "near_bright", "subject"),
     ("robot", 50.0, "disparity", "canonical"),
     ("locomotive", 65.0, "view_max_ray", "subject"),
 ]
-"""Here the angle of view may be left open, as samples of 512 px are small; a wrong one is never passed off."""
 
 
 @pytest.mark.parametrize(("name", "fov", "encoding", "layout"), CASES)
@@ -28,7 +28,7 @@ def test_finds_what_the_sample_was_made_with(name: str, fov: float, encoding: st
     sample = scene(name, fov, encoding, layout)
     found = calibrate(sample.bundle, masks(sample.bundle), nothing)
     truth = sample.calibration
-    assert found.fov_deg == pytest.approx(fov, abs=1.0)
+    assert found.fov_deg == pytest.approx(fov, abs=0.5)
     assert found.layout == truth.layout
     assert found.source == "estimated"
     for view in VIEW_NAMES:
@@ -42,32 +42,35 @@ def test_finds_what_the_sample_was_made_with(name: str, fov: float, encoding: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "fov", "encoding", "layout"), OPEN_CASES)
-def test_is_right_or_refuses(name: str, fov: float, encoding: str, layout: str) -> None:
+@pytest.mark.parametrize(("name", "fov", "encoding", "layout"), OTHER_CASES)
+def test_finds_every_encoding(name: str, fov: float, encoding: str, layout: str) -> None:
     sample = scene(name, fov, encoding, layout)
+    found = calibrate(sample.bundle, masks(sample.bundle), nothing)
+    assert found.fov_deg == pytest.approx(fov, abs=0.7)
+    assert found.ambiguous or found.layout == sample.calibration.layout
+    assert found.depth["front"].kind == sample.calibration.depth["front"].kind
+    assert found.depth["front"].measure == sample.calibration.depth["front"].measure
+
+
+def attempt(bundle: Bundle) -> tuple[Calibration | None, CalibrationFailed | None]:
+    """What comes of it: a calibration, or the refusal."""
     try:
-        found = calibrate(sample.bundle, masks(sample.bundle), nothing)
+        return calibrate(bundle, masks(bundle), nothing), None
     except CalibrationFailed as error:
-        assert "job.toml" in error.suggestion
-        assert error.details["tried"]
-    else:
-        assert found.fov_deg == pytest.approx(fov, abs=1.5)
-        assert found.ambiguous or found.layout == sample.calibration.layout
-        assert found.depth["front"].kind == sample.calibration.depth["front"].kind
-        assert found.depth["front"].measure == sample.calibration.depth["front"].measure
+        return None, error
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sphere", "cube"])
 def test_a_symmetric_object_is_refused_or_marked(name: str) -> None:
     sample = scene(name, 40.0, "view_max", "canonical")
-    try:
-        found = calibrate(sample.bundle, masks(sample.bundle), nothing)
-    except CalibrationFailed as error:
+    found, error = attempt(sample.bundle)
+    if error is not None:
         assert "mirrored" not in error.message
         assert "exchanged" not in error.message
         assert "job.toml" in error.suggestion
     else:
+        assert found is not None
         assert found.ambiguous
         assert found.layout == sample.calibration.layout
 
