@@ -28,7 +28,7 @@ OUTLINE_SHARE = 0.25
 """Between half and a quarter the real bundle's full-frame error is the same; less is better inside the object."""
 _ROUNDS = ((8.0, 3, 2), (4.0, 2, 2), (2.0, 2, 2))
 """Blur in pixels of 1024, sweeps over the views, steps in each."""
-_PRIOR = 0.01
+_PRIOR = 0.002
 """Of the outlines' cost, for a parameter at its bound: holds what nothing decides, the rotation of a ball say."""
 _FINE = np.array([5e-5, 5e-5, 0.03, 0.03])
 
