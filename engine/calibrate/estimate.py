@@ -23,6 +23,7 @@ from engine.calibrate.reach import settled
 from engine.calibrate.refuse import refuse_front_back, refuse_open, refuse_stated, refuse_unsound, tried
 from engine.calibrate.result import Calibration, Source
 from engine.calibrate.search import Plan, plausible_families, search
+from engine.calibrate.settle import settle
 from engine.calibrate.tangency import LOG_FOCAL, Outlook, Tangency
 from engine.camera import Camera
 from engine.progress import Checkpoint
@@ -83,6 +84,8 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     fit = settled(observation, rounded(observation, best.fit))
     fov = _decided(observation, fit, FieldOfView.of(best.tangency), given)
     fit = at_focal(observation, fit, fov.log_focal)
+    ends = settle(observation, fit.family, fit.full, fit.layout.poses())
+    fit = replace(fit, full=ends.full)
     checkpoint(1.0)
     return _result(bundle, observation, fit, given, fov, ambiguous, [g.fit for g in tied])
 

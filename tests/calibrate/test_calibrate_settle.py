@@ -11,7 +11,7 @@ from calibrate_scenes import masks, scene
 from config.bundle_layout import VIEW_NAMES
 from engine.calibrate.model import Family, fov_deg, log_focal
 from engine.calibrate.observe import Observation, observe
-from engine.calibrate.reach import _fans, _system, settle
+from engine.calibrate.settle import _fans, _system, settle
 from engine.sample import Scene
 
 CASES = [
@@ -52,7 +52,7 @@ def test_comes_back_to_the_truth(name: str, fov: float, encoding: str, layout: s
     start = truth.copy()
     start[0] += 0.03
     start[1:] *= 1.008
-    settled = settle(observation, family, start, poses)
+    settled = settle(observation, family, start, poses, free_fov=True)
     error = abs(fov_deg(settled.full[0]) - fov)
     assert error < 0.35
     assert abs(settled.full[0] - truth[0]) < 4 * settled.sigma_log_f
@@ -66,23 +66,9 @@ def test_comes_back_to_the_truth(name: str, fov: float, encoding: str, layout: s
 def test_a_held_angle_stays_and_has_no_error() -> None:
     sample = scene("robot", 50.0, "disparity", "canonical")
     family, truth, poses = truth_of(sample)
-    settled = settle(look(sample), family, truth, poses, free_fov=False)
+    settled = settle(look(sample), family, truth, poses)
     assert settled.full[0] == truth[0]
     assert math.isinf(settled.sigma_log_f)
-
-
-def test_what_is_known_of_the_angle_is_heeded_by_its_error() -> None:
-    sample = scene("robot", 50.0, "disparity", "canonical")
-    family, truth, poses = truth_of(sample)
-    start = truth.copy()
-    start[0] += 0.02
-    observation = look(sample)
-    free, between, tight = (
-        settle(observation, family, start, poses, known_sigma_log_f=sigma).full[0] for sigma in (np.inf, 0.001, 1e-5)
-    )
-    assert free == pytest.approx(truth[0], abs=0.003)
-    assert tight == pytest.approx(start[0], abs=2e-4)
-    assert free + 0.001 < between < tight - 0.001
 
 
 def test_a_wrong_layout_leaves_large_residuals() -> None:
