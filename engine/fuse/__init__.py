@@ -1,4 +1,4 @@
-"""Stage 5: fuse the depth renders into a signed distance volume."""
+"""Stage 4: fuse the depth renders into a signed distance volume."""
 
 from engine.fuse.result import Fusion, SignedDistanceVolume
 from engine.fuse.stage import fuse
