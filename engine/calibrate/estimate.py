@@ -82,7 +82,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     if not ambiguous:
         refuse_front_back(best.fit)
     fit = settled(observation, rounded(observation, best.fit))
-    fov = _decided(observation, fit, FieldOfView.of(best.tangency), given)
+    fov = _decided(observation, fit, FieldOfView.of(best.tangency), given, ambiguous)
     fit = at_focal(observation, fit, fov.log_focal)
     ends = settle(observation, fit.family, fit.full, fit.layout.poses())
     fit = replace(fit, full=ends.full)
@@ -101,7 +101,9 @@ def _unguided(
     return [Guided(f, replace(marks[0], layout=f.layout, log_focal=float(f.full[0]), sigma=math.inf)) for f in fits]
 
 
-def _decided(observation: Observation, fit: Fit, silhouettes: FieldOfView, given: Given) -> FieldOfView:
+def _decided(
+    observation: Observation, fit: Fit, silhouettes: FieldOfView, given: Given, ambiguous: bool = False
+) -> FieldOfView:
     """The angle of view by the silhouettes, and by the depth too where these leave much open.
 
     Raises CalibrationFailed where both leave it open, or contradict each other.
@@ -110,6 +112,8 @@ def _decided(observation: Observation, fit: Fit, silhouettes: FieldOfView, given
         return FieldOfView(log_focal(given.fov_deg), 0.0)
     if silhouettes.sigma_deg < ENOUGH_DEG:
         return silhouettes
+    if ambiguous and not math.isfinite(silhouettes.sigma):
+        refuse_open(silhouettes, FieldOfView(float(fit.full[0]), math.inf), fit)
     depth = by_depth(observation, fit, given.unit_poses)
     both = silhouettes.combined(depth)
     if not math.isfinite(silhouettes.sigma) and depth.sigma_deg < ENOUGH_DEG:

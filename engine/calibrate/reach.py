@@ -82,7 +82,7 @@ def settled(observation: Observation, fit: Fit, per_view: int = 500) -> Fit:
             start[7 + view] = (ends[1] - ends[0]) / (far_code - near_code)
             start[1 + view] = ends[0] - start[7 + view] * near_code
             fixed = np.ones(13, bool)
-            fixed[[0, 1 + view, 7 + view]] = False
+            fixed[0] = fixed[1 + view] = fixed[7 + view] = False
             trial = rig.solve(fit.family, fit.layout, start, LAST_SCHEDULE, iterations=12, fixed=fixed)
             if shortfall(observation, trial)[view] < short[view] / 2 and (best is None or trial.cost < best.cost):
                 best = trial

@@ -266,8 +266,11 @@ def choose(
 ) -> list[Tangency]:
     """See `Outlook.tangencies`; coarse: of the depth renders, fine: of the RGB views."""
     where = {m: m.poses() if poses is None else poses for m in layouts}
-    lows = sorted(((c, x, m) for m in layouts for c, x in coarse.lows(where[m], log_focal)), key=lambda t: t[0])
-    lows = [t for t in lows if t[0] < lows[0][0] + 2 * MARGIN][:MOST]
+    ranked = [(rank, c, x, m) for m in layouts for rank, (c, x) in enumerate(coarse.lows(where[m], log_focal))]
+    least = min(c for _, c, _, _ in ranked)
+    # every layout's best goes before anyone's second
+    ranked = sorted((t for t in ranked if t[1] < least + 2 * MARGIN), key=lambda t: (t[0], t[1]))
+    lows = [(c, x, m) for _, c, x, m in ranked[:MOST]]
     width = STEP if len(log_focal) > 1 else 0.0
     found = parallel_map(lambda t: coarse.refined(t[2], where[t[2]], t[1], width), lows)
     if fine is not None:

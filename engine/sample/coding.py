@@ -21,8 +21,8 @@ the camera's centre instead of its z. view_max_16bit: view_max in 16 bits."""
 STRUCTURES: Final[dict[Encoding, Structure]] = {
     "view_max": "view_max",
     "shared": "shared",
-    "near_bright": "shared_offset",
-    "disparity": "shared_offset",
+    "near_bright": "shared",
+    "disparity": "shared",
     "view_minmax": "view_minmax",
     "view_max_ray": "view_max",
     "view_max_16bit": "view_max",
