@@ -70,8 +70,12 @@ def staged_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _check_free(out: Path, replace: bool) -> bool:
-    if not os.path.lexists(out):
+    try:
+        out.lstat()
+    except FileNotFoundError:
         return False
+    except OSError as error:  # a name that is too long, a file for a folder, a folder that may not be read
+        raise storage_error(error, out) or error from error
     if replace and out.is_dir() and not out.is_symlink() and (out / "quality.json").is_file():
         return True
     hint = "Name a folder that does not exist yet" + ("." if replace else ", or replace a result by --replace.")

@@ -25,6 +25,17 @@ def test_failure_leaves_nothing_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_too_long_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ShareUnavailable, match="x{300}: File name too long"), staged_folder(tmp_path / ("x" * 300)):
+        pytest.fail("must not begin")
+
+
+def test_a_file_where_a_folder_should_be_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ShareUnavailable, match="Not a directory"), staged_folder(tmp_path / "file" / "out"):
+        pytest.fail("must not begin")
+
+
 @pytest.mark.parametrize("kind", ["file", "empty folder", "full folder", "dangling link"])
 def test_what_is_there_is_left_alone(tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"
