@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,17 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 _PLAIN_EVERY_S = 5.0
+
+
+class _Console(Console):
+    """A console whose reader may go away: the job goes on without it, and keeps its exit status."""
+
+    def on_broken_pipe(self) -> None:
+        """Print into the void from now on."""
+        self.quiet = True
+        void = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(void, self.file.fileno())
+        os.close(void)
 
 
 class Step(Protocol):
@@ -43,7 +55,7 @@ class ProgressPrinter:
     """Shows a job's progress: a bar on a terminal, a line at each new stage and every 5 s elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or _Console(stderr=True)
         self._bar: Progress | None = None
         self._last_stage = ""
         self._last_s = 0.0
@@ -88,7 +100,7 @@ class ProgressPrinter:
 
 def print_result(out: Path, quality: dict[str, Any], files: tuple[str, ...]) -> None:
     """Print the verdict, the figures behind it and where the files are."""
-    console = Console()
+    console = _Console()
     colour = {"normal": "green", "warning": "yellow"}.get(quality["status"], "red")
     calibration, mesh = quality["calibration"], quality["mesh"]
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -109,7 +121,7 @@ def print_result(out: Path, quality: dict[str, Any], files: tuple[str, ...]) -> 
 
 def print_error(message: str, *, code: str | None = None, suggestion: str | None = None) -> None:
     """Print what went wrong and what to do, on stderr."""
-    console = Console(stderr=True)
+    console = _Console(stderr=True)
     head = f"[bold red]{code}[/] " if code else ""
     console.print(f"{head}{escape(message)}", highlight=False, soft_wrap=True)
     if suggestion:
