@@ -13,6 +13,7 @@ from config.errors import ValidationFailed
 from config.tables import Table, explain, read_toml
 
 Model = Literal["nvdiffrec", "reconviagen", "both"]
+Materials = Literal["baked", "separated"]
 Quality = Literal["draft", "standard", "high"]
 Format = Literal["obj", "glb", "ply", "stl", "usdz"]
 Row = Annotated[list[float], Field(min_length=4, max_length=4)]
@@ -103,7 +104,7 @@ class JobOptions(Table):
     formats: Annotated[tuple[Format, ...], Field(strict=False)] = ("obj", "glb", "ply")
     texture_size_px: Annotated[int, Field(ge=256, le=8192)] | None = None
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] | None = None
-    materials: Literal["baked", "separated"] = "baked"
+    materials: Materials = "baked"
     seed: Annotated[int, Field(ge=0)] = 0
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     force: bool = False

@@ -24,9 +24,9 @@ from config.settings import Settings
 from engine import machine
 from engine.bundle import Bundle, load_bundle
 from engine.calibrate import calibrate
-from engine.export import export_result, load_glb
+from engine.export import export_result, load_glb, require_formats
 from engine.fuse import fuse
-from engine.models import require_model
+from engine.models import require_materials, require_model
 from engine.preview import write_contact_sheet, write_previews
 from engine.progress import OnProgress, ShouldCancel, Tracker
 from engine.quality import MEANING, cameras_json, dump, evaluate, quality_json, versions
@@ -119,6 +119,8 @@ def _run(
         bundle = dataclasses.replace(bundle, options=_with_defaults(bundle.options, settings))
     asked = bundle.options
     require_model(asked.model)
+    require_materials(asked.materials)
+    require_formats(asked.formats)
     preset = getattr(settings.quality, asked.quality)
     with tracker.stage("segment"):
         segmentation = segment(bundle)

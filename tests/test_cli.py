@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,33 @@ def test_a_model_that_is_not_there_is_refused_not_replaced(bundle: Path, tmp_pat
     assert status == 4
     assert "MODEL_UNAVAILABLE" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_this_version_cannot_do_is_refused_before_it_computes(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.export.usdz.find_spec", lambda name: None)
+    status, output = run("reconstruct", bundle, tmp_path / "out", "--formats", "glb,usdz")
+    assert status == 4
+    assert "usd-core" in output
+    assert "segment" not in output
+
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    (copy / "job.toml").write_text('materials = "separated"\n')
+    status, output = run("reconstruct", copy, tmp_path / "out")
+    assert status == 4
+    assert 'materials = "separated" is not part of this version' in output
+    assert "segment" not in output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_that_goes_away_does_not_change_the_exit_status(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "daemon", "reconstruct", str(tmp_path / "nowhere"), str(tmp_path / "out")]
+    done = subprocess.run(command, stdout=theirs, stderr=theirs, cwd=Path(__file__).parent.parent, check=False)
+    os.close(theirs)
+    assert done.returncode == 3
 
 
 def test_reconstruct_makes_a_whole_result(bundle: Path, tmp_path: Path) -> None:

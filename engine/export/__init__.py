@@ -14,7 +14,15 @@ from engine.export.ply import write_ply
 from engine.export.stl import write_stl
 from engine.mesh import TexturedMesh
 
-__all__ = ["export_result", "load_glb"]
+__all__ = ["export_result", "load_glb", "require_formats"]
+
+
+def require_formats(formats: Sequence[Format]) -> None:
+    """Raise ModelUnavailable for usdz without its extra; a job asks before it computes."""
+    if "usdz" in formats:
+        from engine.export.usdz import require_usd
+
+        require_usd()
 
 
 def export_result(textured: TexturedMesh, out: Path, formats: Sequence[Format] = ("obj", "glb", "ply")) -> list[str]:
@@ -23,10 +31,7 @@ def export_result(textured: TexturedMesh, out: Path, formats: Sequence[Format] =
     Returns the names written, in a fixed order. The bytes depend on `textured` and this program's version alone.
     Raises DiskFull or ShareUnavailable naming the path, and ModelUnavailable for usdz without its extra.
     """
-    if "usdz" in formats:  # before anything is written
-        from engine.export.usdz import require_usd
-
-        require_usd()
+    require_formats(formats)  # before anything is written
     png = encode_png(textured.texture_kd)
     names = []
     if "obj" in formats:
