@@ -41,4 +41,4 @@ bench: setup
 		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)")
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .ci/node_modules build ./*.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache build ./*.egg-info

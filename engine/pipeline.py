@@ -118,6 +118,7 @@ def _run(
         bundle = load_bundle(path, options, settings.limits)
         bundle = dataclasses.replace(bundle, options=_with_defaults(bundle.options, settings))
     asked = bundle.options
+    tracker.timeout_s = asked.timeout_s
     require_model(asked.model)
     require_materials(asked.materials)
     require_formats(asked.formats)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from config.errors import Cancelled
+from config.errors import Cancelled, TimedOut
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Tracker:
         should_cancel: ShouldCancel,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.timeout_s: float | None = None  # known once the job's options are read
         self._on_progress = on_progress
         self._should_cancel = should_cancel
         self._clock = clock
@@ -62,6 +63,10 @@ class Tracker:
         def checkpoint(fraction: float) -> None:
             if self._should_cancel():
                 raise Cancelled
+            if self.timeout_s is not None and self._clock() - self._started_s > self.timeout_s:
+                raise TimedOut(
+                    f"The job took longer than its limit of {self.timeout_s:g} s; it was at {name}.", stage=name
+                )
             self._report(name, start + share * min(max(fraction, 0.0), 1.0))
 
         checkpoint(0.0)

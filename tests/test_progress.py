@@ -1,6 +1,6 @@
 import pytest
 
-from config.errors import Cancelled
+from config.errors import Cancelled, TimedOut
 from engine.progress import Progress, Tracker
 
 
@@ -44,3 +44,14 @@ def test_cancel_is_felt_at_the_next_checkpoint() -> None:
         checkpoint(0.2)
     assert len(seen) == 2
     assert "a" not in t.timings_s
+
+
+def test_a_job_over_its_time_limit_is_stopped_at_the_next_checkpoint() -> None:
+    now = [0.0]
+    t = tracker([], [False], now)
+    t.timeout_s = 5.0
+    with t.stage("a"):
+        now[0] = 4.0
+    with pytest.raises(TimedOut, match="limit of 5 s; it was at b"), t.stage("b") as checkpoint:
+        now[0] = 5.5
+        checkpoint(0.5)

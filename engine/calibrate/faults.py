@@ -16,7 +16,7 @@ from engine.calibrate.guided import guided_search
 from engine.calibrate.model import Family, Layout, all_layouts
 from engine.calibrate.observe import Observation
 from engine.calibrate.problem import ALL_PAIRS, Fit
-from engine.calibrate.search import Plan
+from engine.calibrate.search import Plan, plausible_families
 from engine.calibrate.tangency import LOG_FOCAL, PAIRS, Outlook, Silhouettes, Tangency, cost_of
 from engine.jit import parallel_map
 from engine.progress import Checkpoint
@@ -107,11 +107,13 @@ def suspect(
     found = []
     for reading, best in likely[:LOOKED_INTO]:
         pairs = ALL_PAIRS.copy()
+        allowed = families
         if reading.left_out is not None:
             pairs[reading.left_out] = pairs[:, reading.left_out] = 0
+            allowed = plausible_families(observation.fingerprint.without(reading.left_out))
         low = best[0][0]
         marks = [silhouettes.refined(m, m.poses(), x) for c, x, m in best if c < low + 0.5]
-        fits = guided_search(observation, marks, families, Plan(pairs=pairs), checkpoint)
+        fits = guided_search(observation, marks, allowed, Plan(pairs=pairs), checkpoint)
         if fits:
             share = min(violation(g.fit, reading.left_out) for g in fits)
             found.append(Suspicion(reading.fault, tuple(VIEW_NAMES[v] for v in reading.views), share))

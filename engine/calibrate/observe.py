@@ -39,6 +39,11 @@ class Fingerprint:
     top_bins: NDArray[np.int64]
     code_max: int
 
+    def without(self, view: int) -> Fingerprint:
+        """Of the other five views."""
+        low, high, bins = (np.delete(values, view, 0) for values in (self.low, self.high, self.top_bins))
+        return Fingerprint(low, high, bins, self.code_max)
+
     @property
     def all_reach_top(self) -> bool:
         """Every view uses the highest code: each is divided by its own maximum (or stretched)."""
