@@ -25,8 +25,8 @@ from engine.register.similarity import Float, along, along_inverse, bounds, inve
 Float32 = NDArray[np.float32]
 
 OUTLINE_SHARE = 0.18
-"""Between 0.5 and 0.18 the real bundle's full-frame error is the same; inside the object less is better (21.4 dB at 0.25,
-21.6 at 0.18). Chosen on that one bundle: rendered views need no registration at all."""
+"""Between 0.5 and 0.18 the real bundle's full-frame error is the same; inside the object less is better (21.4 dB at
+0.25, 21.6 at 0.18). Chosen on that one bundle: rendered views need no registration at all."""
 _ROUNDS = ((8.0, 3, 2), (4.0, 2, 2), (2.0, 2, 2))
 """Blur in pixels of 1024, sweeps over the views, steps in each."""
 _PRIOR = 0.002

@@ -13,6 +13,7 @@ from engine.bundle import Bundle
 from engine.jit import parallel_map
 from engine.segment.fields import Colour, Mask, Window, resize_mask, shrink_colours, signed_distance, window_around
 from engine.segment.kernels import matte
+from engine.segment.mixed_up import refuse_mixed_up
 from engine.segment.silhouette import drop_specks
 from engine.segment.types import Segmentation
 from engine.segment.view import INSIDE_PX, LOOSE_PRIOR_PX, TIGHT_PRIOR_PX, Scene, cut, edges_near_silhouette, look
@@ -51,13 +52,15 @@ def segment(bundle: Bundle) -> Segmentation:
     1024² keeps to the silhouette; where it does not, one at 512² looks for the contour further away, and one at 1024²
     refines it. At last the rim is made soft at full size.
 
-    Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common.
+    Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common, or where
+    the RGB plainly shows another view's outline.
     """
     depth_mask = {view: drop_specks(bundle.depth[view] > 0) for view in VIEW_NAMES}
     empty = [view for view in VIEW_NAMES if not depth_mask[view].any()]
     if empty:
         names = ", ".join(f"{DEPTH_DIR}/{view}.png" for view in empty)
         raise ValidationFailed(f"{names}: nothing but specks has a code above 0.", files=empty)
+    refuse_mixed_up(bundle, depth_mask)
     unknown = [view for view in VIEW_NAMES if bundle.alpha[view] is None]
     looks = parallel_map(lambda view: _look(bundle.rgb[view], depth_mask[view]), unknown)
     aligned = (
