@@ -52,8 +52,8 @@ def segment(bundle: Bundle) -> Segmentation:
     1024² keeps to the silhouette; where it does not, one at 512² looks for the contour further away, and one at 1024²
     refines it. At last the rim is made soft at full size.
 
-    Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common, or where
-    the RGB plainly shows another view's outline.
+    Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common, or
+    where the RGB plainly shows another view's outline.
     """
     depth_mask = {view: drop_specks(bundle.depth[view] > 0) for view in VIEW_NAMES}
     empty = [view for view in VIEW_NAMES if not depth_mask[view].any()]

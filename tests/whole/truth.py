@@ -61,7 +61,7 @@ def measure(out: Path, truth: Path) -> Score:
     normals = (np.abs((na * nb[i]).sum(1)).mean() + np.abs((nb * na[j]).sum(1)).mean()) / 2
 
     psnr, iou = [], []
-    for name, view in json.loads((truth / "novel_cameras.json").read_text())["views"].items():
+    for name, view in json.loads((truth / "novel_cameras.json").read_text()).items():
         drawn = render_textured(textured, _camera(view))
         cover = drawn.coverage[..., None]
         picture = np.asarray(Image.open(truth / "novel" / f"{name}.png").convert("RGB"), np.float32) / 255
