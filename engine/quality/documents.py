@@ -24,7 +24,7 @@ SchemaName = Literal["quality", "cameras", "error", "job"]
 WORLD: Final = "right-handed, Y up, front camera on +Z, origin at the rig's centre"
 DECIMALS: Final = 6
 COVERAGE: Final = ("seen", "grazing", "unseen", "texels_filled")
-PACKAGES: Final = ("meshdrop", "numpy", "scipy", "scikit-image", "numba", "pillow", "xatlas", "fast-simplification")
+PACKAGES: Final = ("meshdrop", "numpy", "scipy", "scikit-image", "numba", "pillow", "fast-simplification")
 
 
 def schema(name: SchemaName) -> dict[str, Any]:
