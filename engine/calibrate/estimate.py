@@ -21,7 +21,7 @@ from engine.calibrate.photo import colour_agreement
 from engine.calibrate.problem import Fit
 from engine.calibrate.reach import settled
 from engine.calibrate.refuse import refuse_front_back, refuse_open, refuse_stated, refuse_unsound, tried
-from engine.calibrate.result import Calibration, Source
+from engine.calibrate.result import Calibration, Source, Structure
 from engine.calibrate.search import Plan, plausible_families, search
 from engine.calibrate.settle import settle
 from engine.calibrate.tangency import LOG_FOCAL, Outlook, Tangency
@@ -132,8 +132,9 @@ def _stated(bundle: Bundle, given: Given) -> Calibration:
         n: Camera.from_fov(given.fov_deg, bundle.depth_size_px, given.poses[i]) for i, n in enumerate(VIEW_NAMES)
     }
     layout = {n: nearest_axes(given.poses[i]) for i, n in enumerate(VIEW_NAMES)}
-    structure = "shared" if len({(c.at_code_0, c.at_code_max) for c in given.coding.values()}) == 1 else "view_minmax"
-    return Calibration(cameras, given.coding, given.fov_deg, structure, layout, 1.0, "given", False, {})  # type: ignore[arg-type]
+    one_range = len({(c.at_code_0, c.at_code_max) for c in given.coding.values()}) == 1
+    structure: Structure = "shared" if one_range else "view_minmax"
+    return Calibration(cameras, given.coding, given.fov_deg, structure, layout, 1.0, "given", False, {})
 
 
 def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, list[Guided]]:

@@ -15,7 +15,7 @@ from engine.calibrate.decide import FieldOfView
 from engine.calibrate.model import AXIS_VECTORS, Family, Layout, all_layouts
 from engine.calibrate.observe import Observation
 from engine.calibrate.problem import COARSE_SCHEDULE, FINE_SCHEDULE, LAST_SCHEDULE, Fit, Rig, initial
-from engine.calibrate.result import Axis, DepthCoding, ViewAxes
+from engine.calibrate.result import Axis, DepthCoding, Rounding, ViewAxes
 from engine.calibrate.search import FOV_GRID, plausible_families, score
 from engine.calibrate.tangency import Outlook
 from engine.jit import parallel_map
@@ -150,8 +150,8 @@ def fit_given(observation: Observation, outlook: Outlook, given: Given, log_foca
             ends = 1 / np.maximum(ends, 1e-9)
         stated[1:7], stated[7:13] = ends[:, 0], ends[:, 1] - ends[:, 0]
         far_bright = bool(codings[0].at_code_max > codings[0].at_code_0)
-        rounding = "floor" if observation.fingerprint.truncated else "nearest"
-        families = [Family(first.kind, first.measure, far_bright, "view_minmax", rounding)]  # type: ignore[arg-type]
+        rounding: Rounding = "floor" if observation.fingerprint.truncated else "nearest"
+        families = [Family(first.kind, first.measure, far_bright, "view_minmax", rounding)]
         fixed[1:] = True
     marks = outlook.tangencies(layouts, poses, log_focals)
     free = given.fov_deg is None
