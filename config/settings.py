@@ -1,4 +1,4 @@
-"""Every setting: its name, default, meaning and check; and where settings come from.
+"""Where settings come from.
 
 Order, the first that has a key wins: the command line, the environment, `--config` or MESHDROP_CONFIG,
 ./config/meshdrop.toml, /etc/meshdrop/meshdrop.toml, the defaults.
@@ -6,100 +6,23 @@ Order, the first that has a key wins: the command line, the environment, `--conf
 
 from __future__ import annotations
 
+import copy
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from config.errors import ValidationFailed
-from config.job import Thresholds
-from config.tables import Table, annotation_of, did_you_mean, explain, read_toml, schema_of
+from config.sections import Settings
+from config.tables import annotation_of, did_you_mean, explain, read_toml, schema_of
 
-MEGABYTE: Final = 1 << 20
 ENVIRONMENT_PREFIX: Final = "MESHDROP_"
 CONFIG_VARIABLE: Final = "MESHDROP_CONFIG"
 LOCAL_FILE: Final = Path("config/meshdrop.toml")
 SYSTEM_FILE: Final = Path("/etc/meshdrop/meshdrop.toml")
-
-Folder = Annotated[Path, Field(strict=False)]
-
-
-class Limits(Table):
-    """What a bundle may weigh and measure."""
-
-    file_mb: Annotated[float, Field(gt=0)] = 20.0
-    bundle_mb: Annotated[float, Field(gt=0)] = 200.0
-    min_size_px: Annotated[int, Field(ge=16, le=8192)] = 256
-    max_size_px: Annotated[int, Field(ge=16, le=8192)] = 8192
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Limits:
-        if self.min_size_px > self.max_size_px:
-            raise ValueError("min_size_px is above max_size_px")
-        return self
-
-
-class Engine(Table):
-    """How the engine uses the machine."""
-
-    threads: Annotated[int, Field(ge=0)] = 0
-    cache_dir: Folder | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-
-class Preset(Table):
-    """What a quality means where the job does not say it: voxels along the longest side, texture, faces."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)]
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)]
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)]
-
-
-class Draft(Preset):
-    """Quick."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)] = 128
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 1024
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 20_000
-
-
-class Standard(Preset):
-    """What a job gets that asks for nothing."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)] = 256
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 2048
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 50_000
-
-
-class High(Preset):
-    """As good as it gets."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)] = 384
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 4096
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 150_000
-
-
-class Qualities(Table):
-    """The presets of job.toml's `quality`."""
-
-    draft: Draft = Draft()
-    standard: Standard = Standard()
-    high: High = High()
-
-
-class Settings(Table):
-    """All settings. Paths are absolute once they come from `load_settings`."""
-
-    inbox: Folder = Path("inbox")
-    outbox: Folder = Path("outbox")
-    state_dir: Folder = Path("state")
-    limits: Limits = Limits()
-    thresholds: Thresholds = Thresholds()
-    engine: Engine = Engine()
-    quality: Qualities = Qualities()
 
 
 def load_settings(
@@ -166,7 +89,7 @@ def _check(table: dict[str, Any], source: str) -> Settings:
 
 
 def _from_environment(variables: Mapping[str, str]) -> dict[str, Any]:
-    known = {variable_of(key): key for key in schema_of(Settings)}
+    known = {variable_of(key): key for key in schema_of(Settings) if "[]" not in key}
     flat: dict[str, Any] = {}
     unknown = []
     for name in sorted(variables):
@@ -225,12 +148,20 @@ def _path_keys(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
 
 def _absolute(table: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """A copy with every relative path counted from `base`."""
-    out: dict[str, Any] = {}
-    _merge(out, {key: dict(value) if isinstance(value, Mapping) else value for key, value in table.items()})
+    out: dict[str, Any] = copy.deepcopy(dict(table))
     for *tables, last in _path_keys(Settings):
-        here: Any = out
-        for name in tables:
-            here = here.get(name) if isinstance(here, dict) else None
-        if isinstance(here, dict) and isinstance(here.get(last), str | Path):
-            here[last] = Path(os.path.normpath(base / Path(here[last]).expanduser()))
+        for here in _tables_at(out, tables):
+            if isinstance(here.get(last), str | Path):
+                here[last] = Path(os.path.normpath(base / Path(here[last]).expanduser()))
     return out
+
+
+def _tables_at(table: Any, names: list[str]) -> list[dict[str, Any]]:
+    """The tables that a dotted key lies in: one, or one a member of a list (`inboxes[]`)."""
+    found = [table]
+    for name in names:
+        members = [here.get(name.removesuffix("[]")) for here in found if isinstance(here, dict)]
+        if name.endswith("[]"):
+            members = [item for member in members if isinstance(member, list | tuple) for item in member]
+        found = members
+    return [here for here in found if isinstance(here, dict)]

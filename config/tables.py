@@ -123,7 +123,11 @@ def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] |
             if not arguments:
                 return None
             here = _strip(arguments[-1] if get_origin(here) is dict else arguments[0])
-    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+    return here if _is_table(here) else None
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _strip(annotation: Any) -> Any:
@@ -143,10 +147,12 @@ def schema_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     for name, field in model.model_fields.items():
         inner = _strip(field.annotation)
         dotted = f"{prefix}{name}"
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        if _is_table(inner):
             keys |= schema_of(inner, f"{dotted}.")
         elif get_origin(inner) is dict and isinstance(get_args(inner)[1], type):
             keys |= schema_of(get_args(inner)[1], f"{dotted}.<{_member(get_args(inner)[0])}>.")
+        elif get_origin(inner) is tuple and _is_table(get_args(inner)[0]):
+            keys |= schema_of(get_args(inner)[0], f"{dotted}[].")
         else:
             keys[dotted] = field.get_default(call_default_factory=True)
     return keys
@@ -155,7 +161,8 @@ def schema_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
 def annotation_of(model: type[BaseModel], key: str) -> Any:
     """The type of a dotted key's value, without Optional and Annotated."""
     *tables, last = key.split(".")
-    table = _model_at(model, tuple(tables))
+    steps = [step for name in tables for step in ((name[:-2], 0) if name.endswith("[]") else (name,))]
+    table = _model_at(model, tuple(steps))
     if table is None:
         raise KeyError(key)
     return _strip(table.model_fields[last].annotation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from config.settings import Engine
+from config.sections import Engine
 
 _use = Engine()
 

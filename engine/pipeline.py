@@ -20,7 +20,7 @@ from config.errors import (
     QualityThresholdFailed,
 )
 from config.job import JobOptions, Thresholds
-from config.settings import Settings
+from config.sections import Settings
 from engine import machine
 from engine.bundle import Bundle, load_bundle
 from engine.calibrate import calibrate

@@ -15,7 +15,7 @@ from PIL import Image
 
 from config.bundle_layout import PNG_SIGNATURE, PngError, PngHeader, check_png, read_png_header
 from config.errors import FileTooLarge, InvalidFileFormat, MemoryExhausted, ShareUnavailable, ValidationFailed
-from config.settings import MEGABYTE, Limits
+from config.sections import MEGABYTE, Limits
 from engine.bundle.find import ImageFile, owner_and_mode
 from engine.bundle.problems import Problem, ProblemError
 

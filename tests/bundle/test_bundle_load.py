@@ -12,7 +12,7 @@ from PIL import Image
 
 from config.errors import FileTooLarge, InvalidFileCount, InvalidFileFormat, ShareUnavailable, ValidationFailed
 from config.job import JobOptions
-from config.settings import Limits
+from config.sections import Limits
 from engine.bundle import load_bundle, load_job_options
 
 

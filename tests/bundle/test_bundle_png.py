@@ -10,7 +10,7 @@ from PIL import Image
 
 from config.bundle_layout import PngError, PngIncomplete, check_png, is_junk, is_temporary, name_key
 from config.errors import MeshdropError
-from config.settings import Limits
+from config.sections import Limits
 from engine.bundle.decode import decode, read_checked
 from engine.bundle.find import ImageFile
 from engine.bundle.problems import ProblemError

@@ -7,7 +7,7 @@ import pytest
 
 from config.errors import error_classes
 from config.job import JobOptions
-from config.settings import Settings
+from config.sections import Settings
 from config.tables import schema_of
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import ValidationFailed
-from config.settings import Settings, load_settings, variable_of
+from config.sections import Settings
+from config.settings import load_settings, variable_of
 from config.tables import schema_of
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +25,39 @@ def test_the_shipped_file_names_every_setting() -> None:
     text = (ROOT / "config" / "meshdrop.toml").read_text(encoding="utf-8")
     table, named = "", set()
     for line in text.splitlines():
-        if line.startswith("["):
+        if line.startswith("# [["):
+            table = line[4 : line.index("]")] + "[]."
+        elif line.startswith("["):
             table = line[1 : line.index("]")] + "."
         elif " = " in line:
             named.add(table + line.removeprefix("# ").split(" = ")[0])
     assert named == set(schema_of(Settings))
+
+
+def test_durations_and_lists_of_tables(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(
+        '[failed]\nstay = "7d"\n[intake]\nquiet_s = "1.5m"\n'
+        '[[inboxes]]\nname = "a"\npath = "in"\noutbox = "/out"\n[[paths]]\nserver = "srv"\nmac = "/Volumes/x"\n'
+    )
+    settings = load_settings(file, environment={}, folder=tmp_path, system_file=NONE)
+    assert (settings.failed.stay, settings.intake.quiet_s) == (7 * 86400.0, 90.0)
+    assert settings.all_inboxes[0].path == tmp_path / "in"
+    assert settings.all_inboxes[0].outbox == Path("/out")
+    assert settings.paths[0].server == tmp_path / "srv"
+
+
+def test_one_inbox_is_the_short_form(tmp_path: Path) -> None:
+    settings = load_settings(environment={"MESHDROP_INBOX": "drop"}, folder=tmp_path, system_file=NONE)
+    (only,) = settings.all_inboxes
+    assert (only.name, only.path, only.outbox) == ("inbox", tmp_path / "drop", tmp_path / "outbox")
+
+
+@pytest.mark.parametrize("text", ['[failed]\nstay = "soon"\n', '[publish]\nfile_mode = "rw"\n'])
+def test_durations_and_modes_are_checked(tmp_path: Path, text: str) -> None:
+    (tmp_path / "my.toml").write_text(text)
+    with pytest.raises(ValidationFailed, match="such as"):
+        load_settings(tmp_path / "my.toml", environment={}, folder=tmp_path, system_file=NONE)
 
 
 def test_order(tmp_path: Path) -> None:

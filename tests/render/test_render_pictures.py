@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from config.errors import GpuUnavailable
-from config.settings import Engine
+from config.sections import Engine
 from engine.camera import Camera, Registration
 from engine.machine import thread_count, use
 from engine.mesh import Mesh, TexturedMesh
