@@ -1,0 +1,124 @@
+"""Every call to the file system that the daemon makes, in one place that tests can replace or break.
+
+Paths are `Path`s whose names may hold surrogate escapes: names that are no UTF-8 stay what they are. Nothing here
+follows a symbolic link at a path's last part. All methods raise OSError as the system does.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class NotRegular(OSError):
+    """A path that should be a regular file is something else: a link, a FIFO, a device, a folder."""
+
+
+class Files:
+    """The machine's file system."""
+
+    def names(self, folder: Path) -> list[str]:
+        """The names in a folder, sorted."""
+        return sorted(os.listdir(folder))  # noqa: PTH208 - names, not paths
+
+    def lstat(self, path: Path) -> os.stat_result:
+        """What a path is, links not followed."""
+        return os.lstat(path)
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is anything at a path, a broken link included."""
+        try:
+            self.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def statvfs(self, path: Path) -> os.statvfs_result:
+        """What the file system under a path has."""
+        return os.statvfs(path)
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[BinaryIO]:
+        """A regular file, opened to be read; raises NotRegular for anything else, without waiting on it."""
+        descriptor = os.open(path, _READ_FLAGS)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise NotRegular(0, "is not a regular file", str(path))
+            file = os.fdopen(descriptor, "rb", buffering=0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        with file:
+            yield file
+
+    @contextmanager
+    def writing(self, path: Path, mode: int = 0o666, *, durable: bool = True) -> Iterator[BinaryIO]:
+        """A new file, opened to be written; on the disk when the block ends. Raises FileExistsError."""
+        descriptor = os.open(path, _WRITE_FLAGS, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                self.fsync(file)
+
+    def fsync(self, file: BinaryIO) -> None:
+        """Wait until a file's bytes are on the disk."""
+        os.fsync(file.fileno())
+
+    def fsync_folder(self, folder: Path) -> None:
+        """Wait until a folder's names are on the disk; file systems that can't say so are believed."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with suppress(OSError):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, path: Path, data: bytes, mode: int = 0o666) -> None:
+        """Write a file beside `path` and rename it there: readers see the old or the new one, whole."""
+        beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+        try:
+            with self.writing(beside, mode) as file:
+                file.write(data)
+            self.rename(beside, path)
+        except BaseException:
+            with suppress(OSError):
+                self.unlink(beside)
+            raise
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename within one file system; an existing file or empty folder at `target` is replaced."""
+        source.rename(target)
+
+    def mkdir(self, folder: Path, mode: int = 0o777) -> None:
+        """Make one folder."""
+        folder.mkdir(mode)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file or link."""
+        path.unlink()
+
+    def rmdir(self, folder: Path) -> None:
+        """Remove an empty folder."""
+        folder.rmdir()
+
+    def remove_tree(self, folder: Path) -> None:
+        """Remove a folder and all that is in it; links in it are removed, not followed."""
+        shutil.rmtree(folder)
+
+    def chmod(self, path: Path, mode: int) -> None:
+        """Set a mode."""
+        path.chmod(mode)
+
+    def chown(self, path: Path, group: str) -> None:
+        """Set the group."""
+        shutil.chown(path, group=group)
