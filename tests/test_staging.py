@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,63 @@ def test_errno_maps_to_the_right_code(number: int, expected: type[Exception]) ->
 
 def test_other_errors_are_not_storage() -> None:
     assert storage_error(OSError(errno.ECHILD, "no child"), Path("/x")) is None
+
+
+def leftover(out: Path, age_s: float) -> Path:
+    """What a killed run to `out` leaves that began so long ago."""
+    with staged_folder(out) as folder:
+        name = folder.name
+    shutil.rmtree(out)
+    start, began = name[:-20], int(name[-20:-4], 16)
+    made = out.parent / f"{start}{began - int(age_s * 1e9):016x}{name[-4:]}"
+    made.mkdir()
+    (made / "half.png").write_bytes(b"half")
+    return made
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next_one(tmp_path: Path) -> None:
+    out = tmp_path / "Schuh 中文" / "out"
+    with staged_folder(out.with_name("other")):
+        pass
+    left, others = leftover(out, 3600), leftover(out.with_name("outer"), 3600)
+    with staged_folder(out) as folder:
+        (folder / "a.txt").write_text("a")
+        assert not left.exists()
+    assert {path.name for path in out.parent.iterdir()} == {"out", "other", others.name}
+
+
+def test_a_folder_that_may_be_about_to_be_locked_is_left(tmp_path: Path) -> None:
+    left = leftover(tmp_path / "out", 1)
+    with staged_folder(tmp_path / "out"):
+        assert left.exists()
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_second_run_to_the_same_folder_is_refused_at_once(tmp_path: Path, replace: bool) -> None:
+    out = tmp_path / "out"
+    with staged_folder(out) as first:
+        with (
+            pytest.raises(OutputExists, match="Another run is making"),
+            staged_folder(out, replace=replace),
+        ):
+            pytest.fail("must not begin")
+        assert first.is_dir()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_result_that_appears_at_the_last_moment_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr("os.path.lexists", lambda path: False)
+    with pytest.raises(OutputExists, match="meanwhile"), staged_folder(out):
+        out.mkdir()
+        (out / "theirs").write_text("theirs")
+    assert [path.name for path in out.iterdir()] == ["theirs"]
+
+
+def test_a_long_name_in_many_bytes_is_taken(tmp_path: Path) -> None:
+    out = tmp_path / ("靴" * 85)  # 255 bytes, the most that a name may have
+    with staged_folder(out) as folder:
+        assert len(os.fsencode(folder.name)) < 150
+    assert out.is_dir()
