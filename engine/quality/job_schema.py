@@ -9,6 +9,28 @@ from typing import Any, Final
 from config.job import JobOptions
 
 DIGEST: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_TIME: Final = {"type": ["string", "null"], "format": "date-time"}
+
+# What the daemon adds; absent where the result was made by a command or a call.
+JOB: Final = {
+    "id": {**_TEXT, "pattern": "^[0-9a-z]{8}$", "description": "The job's id."},
+    "bundle": {**_TEXT, "description": "The bundle's name as it was dropped."},
+    "entry": {**_TEXT, "description": "The same, its bytes percent-encoded: exact for any name."},
+    "inbox": {**_TEXT, "description": "The inbox's name in the settings."},
+    "name": {**_TEXT, "description": "The name that the result was given."},
+    "owner": {**_TEXT, "description": "Who dropped it."},
+    "priority": {"type": "integer", "description": "Its priority."},
+    "attempt": {"type": "integer", "minimum": 1, "description": "Which try of this bundle it was."},
+    "submitted_at": {**_TIME, "description": "When the bundle was taken."},
+    "started_at": {**_TIME, "description": "When the engine began; null where it never did."},
+    "finished_at": {**_TIME, "description": "When the result was there."},
+    "fingerprint": {**_TEXT, "description": "What the bundle's files looked like, to know it again."},
+    "content_key": {**_TEXT, "description": "The same for the same images, options and version."},
+    "answered_by": {**_TEXT_OR_NULL, "description": "The job whose result this is a copy of."},
+    "retry_of": {**_TEXT_OR_NULL, "description": "The job that this was another try of."},
+}
 
 
 def job_schema() -> dict[str, Any]:
@@ -45,6 +67,13 @@ def job_schema() -> dict[str, Any]:
             "description": "Versions of the program and what it builds on.",
         },
     }
+    job = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["id", "bundle", "inbox"],
+        "properties": JOB,
+        "description": "The job, where it came through a hot folder.",
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "meshdrop:job.schema.json",
@@ -52,7 +81,7 @@ def job_schema() -> dict[str, Any]:
         "description": "What was asked for, and what was made of it.",
         "type": "object",
         "required": list(properties),
-        "properties": properties,
+        "properties": {**properties, "job": job},
         "$defs": {**definitions, "JobOptions": options, "File": file},
     }
 
