@@ -71,26 +71,29 @@ def open_root(path: Path, kind: str, state_dir: Path, files: Files, clock: Clock
 
 
 def check_root(root: Root, files: Files) -> None:
-    """Raise ShareUnavailable unless the root is there, is the one that was known, and lies on the same mount."""
+    """Raise ShareUnavailable unless the root is there and has the marker that it had.
+
+    The marker decides; the mount explains: a local disk may get another device name at the next start.
+    """
     try:
         marker = _read_marker(root.path, files)
     except OSError as error:
         raise ShareUnavailable(
             f"The {root.kind} {root.path} can't be read: {error.strerror}.", path=str(root.path)
         ) from error
-    mount = mount_of(root.path)
     if marker is None or marker.get("id") != root.id:
+        mount = mount_of(root.path)
+        moved = (mount.type, mount.source) != (root.mount_type, root.mount_source)
         raise ShareUnavailable(
             f"The {root.kind} {root.path} is not the folder that it was: its marker {PRIVATE}/{MARKER} is "
-            + ("missing." if marker is None else "another one."),
-            suggestion=f"Mount the share again. If the folder was moved or replaced on purpose, remove {KNOWN} from state_dir.",
-            path=str(root.path),
-        )
-    if (mount.type, mount.source) != (root.mount_type, root.mount_source):
-        raise ShareUnavailable(
-            f"The {root.kind} {root.path} lies on {mount.type} {mount.source}, "
-            f"and was on {root.mount_type} {root.mount_source}.",
-            suggestion=f"Mount the share again. If it was moved on purpose, remove {KNOWN} from state_dir.",
+            + ("missing" if marker is None else "another one")
+            + (
+                f"; it lies on {mount.type} {mount.source}, and was on {root.mount_type} {root.mount_source}."
+                if moved
+                else "."
+            ),
+            suggestion="Mount the share again. "
+            f"Where the folder was moved or replaced on purpose, remove {KNOWN} from state_dir.",
             path=str(root.path),
         )
 
