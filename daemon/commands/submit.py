@@ -1,0 +1,156 @@
+"""submit: drop a bundle into the inbox, whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.errors import Cancelled, MeshdropError, OutputExists, UsageError
+from config.sections import Inbox, Settings
+from config.settings import load_settings
+from daemon.commands.common import ConfigOption, exit_status, until_interrupted
+
+if TYPE_CHECKING:
+    from daemon.store import Job, Store
+
+_LOOK_EVERY_S = 0.3
+
+
+def submit(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a zip of one.")],
+    name: Annotated[
+        str | None, typer.Option(help="What it is called in the inbox.", show_default="its own name")
+    ] = None,
+    inbox: Annotated[str | None, typer.Option(help="Which inbox, by its name.", show_default="the first")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run even where the content has a result already.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show the progress, and end as the job ends.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Copy a bundle into the inbox, so that it appears there whole; with --wait, follow its job."""
+    with exit_status(), until_interrupted() as interrupted:
+        settings = load_settings(config)
+        chosen = _choose(settings, inbox)
+        target = drop(bundle, chosen, name, force=force)
+        typer.echo(f"Dropped: {target}")
+        if wait:
+            follow(settings, chosen.name, target.name, interrupted)
+
+
+def _choose(settings: Settings, name: str | None) -> Inbox:
+    for inbox in settings.all_inboxes:
+        if name in (None, inbox.name):
+            return inbox
+    known = ", ".join(inbox.name for inbox in settings.all_inboxes)
+    raise UsageError(f"There is no inbox called {name!r}.", suggestion=f"Known: {known}.")
+
+
+def drop(bundle: Path, inbox: Inbox, name: str | None = None, *, force: bool = False) -> Path:
+    """Copy a bundle beside the inbox's own files, then rename it into view.
+
+    Raises UsageError where there is no bundle, OutputExists where the name is taken.
+    """
+    if not bundle.is_dir() and not (bundle.is_file() and bundle.suffix.lower() == ".zip"):
+        raise UsageError(
+            f"{bundle} is neither a folder nor a zip.", suggestion="Name a bundle's folder, or a zip of one."
+        )
+    whole = bundle.resolve()
+    shown = name or whole.name
+    if whole.is_file() and not shown.lower().endswith(".zip"):
+        shown += ".zip"
+    if "/" in shown or shown in ("", ".", "..") or shown.startswith((".", "_")):
+        raise UsageError(f"{shown!r} can't be a bundle's name.", suggestion="Choose one with --name.")
+    target = inbox.path / shown
+    if os.path.lexists(target):
+        raise OutputExists(f"There is already something at {target}.", suggestion="Choose another --name.")
+    private = inbox.path / ".meshdrop"
+    private.mkdir(parents=True, exist_ok=True)
+    beside = private / f"incoming-{secrets.token_hex(4)}"
+    try:
+        if whole.is_dir():
+            shutil.copytree(whole, beside, copy_function=shutil.copyfile)
+            if force:
+                (beside / ".redo").touch()
+        else:
+            shutil.copyfile(whole, beside)
+            if force:
+                (inbox.path / f"{target.stem}.redo").touch()
+        beside.rename(target)
+    except BaseException:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -> None:
+    """Show the progress of an entry's newest job until it ends.
+
+    Raises what the job ended in, Cancelled where it was cancelled or the command was interrupted.
+    """
+    from daemon.clock import SystemClock
+    from daemon.store import open_store
+    from daemon.terminal import ProgressPrinter
+
+    store: Store | None = None
+    try:
+        with ProgressPrinter() as printer:
+            while True:
+                if interrupted:
+                    raise Cancelled
+                if store is None and (settings.state_dir / "meshdrop.db").exists():
+                    store = open_store(settings.state_dir, clock=SystemClock(), create=False)
+                job = store.last_job(inbox, entry) if store else None
+                if job is None:
+                    printer.waiting("waiting to be taken" if store else "no daemon has run yet: start one (make serve)")
+                elif job.finished_at is not None:
+                    break
+                else:
+                    printer.update(_step(job))
+                time.sleep(_LOOK_EVERY_S)
+    finally:
+        if store is not None:
+            store.close()
+    finish(job)
+
+
+def finish(job: Job) -> None:
+    """Print how a job ended; raise what it ended in."""
+    from daemon.states import State
+
+    if job.state is State.CANCELLED:
+        typer.echo(f"{job.id}: cancelled.")
+        raise typer.Exit(Cancelled.exit_status)
+    if job.result_path:
+        for name in ("mesh.glb", "report.html", "contact_sheet.png", "error.json"):
+            if (found := Path(job.result_path) / name).exists():
+                typer.echo(found)
+    if job.error:
+        raise _error_of(job.error)
+    typer.echo(f"{job.id}: {job.verdict or job.state}")
+
+
+class _Step:
+    """A job's progress as a terminal shows it."""
+
+    def __init__(self, stage: str, fraction: float, eta_s: float | None) -> None:
+        self.stage, self.fraction, self.eta_s = stage, fraction, eta_s
+
+
+def _step(job: Job) -> _Step:
+    stage = job.stage if job.state == "PROGRESS" and job.stage else str(job.state).lower()
+    return _Step(stage, job.fraction, job.eta_s)
+
+
+def _error_of(error: dict[str, object]) -> MeshdropError:
+    from config.errors import UnknownError, error_classes
+
+    cls = error_classes().get(str(error.get("code")), UnknownError)
+    return cls(str(error.get("message")), suggestion=str(error.get("suggestion") or "") or None)
