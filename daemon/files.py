@@ -6,6 +6,7 @@ follows a symbolic link at a path's last part. All methods raise OSError as the 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -33,6 +34,10 @@ class Files:
     def lstat(self, path: Path) -> os.stat_result:
         """What a path is, links not followed."""
         return os.lstat(path)
+
+    def fstat(self, file: BinaryIO) -> os.stat_result:
+        """What an open file is."""
+        return os.fstat(file.fileno())
 
     def exists(self, path: Path) -> bool:
         """Whether there is anything at a path, a broken link included."""
@@ -83,17 +88,38 @@ class Files:
         finally:
             os.close(descriptor)
 
-    def replace(self, path: Path, data: bytes, mode: int = 0o666) -> None:
+    def replace(self, path: Path, data: bytes, mode: int = 0o666, *, durable: bool = True) -> None:
         """Write a file beside `path` and rename it there: readers see the old or the new one, whole."""
         beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
         try:
-            with self.writing(beside, mode) as file:
+            with self.writing(beside, mode, durable=durable) as file:
                 file.write(data)
             self.rename(beside, path)
         except BaseException:
             with suppress(OSError):
                 self.unlink(beside)
             raise
+
+    def open_lock(self, path: Path) -> int:
+        """A lock file, made where it is missing, as a descriptor for `try_lock`, `rewrite` and `close`."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+
+    def try_lock(self, descriptor: int) -> bool:
+        """Lock a file for this descriptor alone, at once; False where another one has it."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def rewrite(self, descriptor: int, data: bytes) -> None:
+        """Replace the content of a small file that is open."""
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, data, 0)
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor; a lock on it ends."""
+        os.close(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename within one file system; an existing file or empty folder at `target` is replaced."""
