@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import ValidationFailed
 from config.sections import Settings
@@ -50,24 +51,44 @@ def load_settings(
     """
     variables = os.environ if environment is None else environment
     here = (folder or Path.cwd()).absolute()
-    merged: dict[str, Any] = _absolute(Settings().model_dump(), here)
     named = config or (Path(variables[CONFIG_VARIABLE]) if variables.get(CONFIG_VARIABLE) else None)
     if named is not None and not (here / named).is_file():
         raise ValidationFailed(
             f"{named}: there is no such settings file.", suggestion="Check --config.", file=str(named)
         )
-    for path in (system_file, here / LOCAL_FILE, here / named if named else None):
-        if path is not None and path.is_file():
-            table = read_toml(path)
-            _check(table, str(path))
-            _merge(merged, _absolute(table, path.resolve().parent))
-    from_environment = _from_environment(variables)
-    _check(from_environment, "environment")
-    _merge(merged, _absolute(from_environment, here))
-    given = _nested(overrides or {})
-    _check(given, "command line")
-    _merge(merged, _absolute(given, here))
-    return _check(merged, "settings")
+    files = [path for path in (here / named if named else None, here / LOCAL_FILE, system_file) if path]
+
+    class Layered(BaseSettings):
+        """Merges the places, the first that has a key wins; what they may say is checked place by place."""
+
+        model_config = SettingsConfigDict(extra="allow")
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            tables = [
+                (_nested(overrides or {}), "command line", here),
+                (_from_environment(variables), "environment", here),
+                *((read_toml(path), str(path), path.resolve().parent) for path in files if path.is_file()),
+                (Settings().model_dump(), "defaults", here),
+            ]
+            return tuple(_Place(settings_cls, *table) for table in tables)
+
+    return _check(Layered().model_dump(), "settings")
+
+
+class _Place(InitSettingsSource):
+    """One place that settings may stand in, checked, its relative paths counted from its folder."""
+
+    def __init__(self, settings_cls: type[BaseSettings], table: dict[str, Any], source: str, base: Path) -> None:
+        _check(table, source)
+        super().__init__(settings_cls, _absolute(table, base))
 
 
 def variable_of(key: str) -> str:
@@ -130,14 +151,6 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             here = here.setdefault(table, {})
         here[last] = value
     return out
-
-
-def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
-    for key, value in other.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
 
 
 def _path_keys(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:

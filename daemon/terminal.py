@@ -91,11 +91,21 @@ class ProgressPrinter:
                 task, description=progress.stage, completed=progress.fraction, eta=eta_text(progress.eta_s)
             )
             return
+        line = f"{progress.fraction:4.0%}  {progress.stage}  ({eta_text(progress.eta_s)})"
+        self._plain_line(progress.stage, line, _PLAIN_EVERY_S)
+
+    def waiting(self, what: str) -> None:
+        """Show that nothing moves yet, and why."""
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], description=what, completed=0.0, eta="")
+        else:
+            self._plain_line(what, f"      {what}", float("inf"))
+
+    def _plain_line(self, stage: str, line: str, every_s: float) -> None:
         now_s = time.monotonic()
-        if progress.stage != self._last_stage or now_s - self._last_s >= _PLAIN_EVERY_S:
-            line = f"{progress.fraction:4.0%}  {progress.stage}  ({eta_text(progress.eta_s)})"
+        if stage != self._last_stage or now_s - self._last_s >= every_s:
             self._console.print(line, highlight=False, soft_wrap=True)
-            self._last_stage, self._last_s = progress.stage, now_s
+            self._last_stage, self._last_s = stage, now_s
 
 
 def print_result(out: Path, quality: dict[str, Any], files: tuple[str, ...]) -> None:
@@ -117,6 +127,40 @@ def print_result(out: Path, quality: dict[str, Any], files: tuple[str, ...]) -> 
         if name in files:
             table.add_row("", escape(str(out / name)))
     console.print(table, soft_wrap=True)
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print a job's facts (see daemon.commands.jobs.job_facts), then its history."""
+    console = _Console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    left_out = ("inputs", "options", "history", "error", "fraction", "stage", "eta_s", "held", "cancel", "notes")
+    table.add_row("state", f"[bold]{facts['state']}[/]" + _where(facts))
+    for key, value in facts.items():
+        if key not in left_out and key != "state" and value not in (None, [], ""):
+            table.add_row(key.replace("_", " "), escape(str(value)))
+    if facts["cancel"]:
+        table.add_row("cancel", escape(f"asked by {facts['cancel']['by']} at {facts['cancel']['at']}"))
+    for note in facts["notes"]:
+        table.add_row("note", escape(str(note)))
+    if facts["error"]:
+        error = facts["error"]
+        table.add_row("error", f"[bold red]{escape(str(error['code']))}[/] {escape(str(error['message']))}")
+        table.add_row("what to do", escape(str(error["suggestion"])))
+    console.print(table, soft_wrap=True, highlight=False)
+    history = Table(box=None, pad_edge=False, title="history", title_justify="left")
+    for name in ("at", "from", "to", "reason", "by"):
+        history.add_column(name)
+    for step in facts["history"]:
+        history.add_row(*(escape(str(step[name] or "")) for name in ("at", "from", "to", "reason", "by")))
+    console.print(history, soft_wrap=True, highlight=False)
+
+
+def _where(facts: dict[str, Any]) -> str:
+    if facts["held"]:
+        return f" ({escape(facts['held']['code'])}: {escape(str(facts['held']['reason']))})"
+    if facts["stage"] and facts["state"] == "PROGRESS":
+        return f" {facts['stage']} {facts['fraction']:.0%}, {eta_text(facts['eta_s'])}"
+    return ""
 
 
 def print_error(message: str, *, code: str | None = None, suggestion: str | None = None) -> None:
