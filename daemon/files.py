@@ -6,6 +6,7 @@ follows a symbolic link at a path's last part. All methods raise OSError as the 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -18,6 +19,10 @@ from typing import BinaryIO
 
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 
 
 class NotRegular(OSError):
@@ -125,6 +130,17 @@ class Files:
         """Rename within one file system; an existing file or empty folder at `target` is replaced."""
         source.rename(target)
 
+    def rename_new(self, source: Path, target: Path) -> None:
+        """Rename to a name that nothing has.
+
+        Raises FileExistsError where there is anything, an empty folder or a broken link too. File systems that can't
+        do both at once are asked first.
+        """
+        if not _rename_exclusively(source, target):
+            if self.exists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+            source.rename(target)
+
     def mkdir(self, folder: Path, mode: int = 0o777) -> None:
         """Make one folder."""
         folder.mkdir(mode)
@@ -148,3 +164,18 @@ class Files:
     def chown(self, path: Path, group: str) -> None:
         """Set the group."""
         shutil.chown(path, group=group)
+
+
+def _rename_exclusively(source: Path, target: Path) -> bool:
+    """renameat2(2) with RENAME_NOREPLACE, which Python lacks; False where the system or the file system lacks it."""
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(source), None, str(target))

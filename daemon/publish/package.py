@@ -21,6 +21,7 @@ from config.errors import IncompleteResults
 from daemon.clock import SystemClock
 from daemon.files import Files
 from daemon.names import shown
+from daemon.publish.trouble import PIECE
 
 if TYPE_CHECKING:
     from daemon.store import Job
@@ -29,7 +30,6 @@ JOB_FILE: Final = "job.json"
 ERROR_FILE: Final = "error.json"
 QUALITY_FILE: Final = "quality.json"
 LONGEST_ZIP_NAME: Final = 59  # bytes: with a folder of 80 and a slash, no path below the outbox is over 140
-PIECE: Final = 1 << 20
 _SQUEEZED: Final = frozenset({".obj", ".mtl", ".ply", ".stl", ".glb", ".json", ".html", ".txt"})
 
 Manifest = dict[str, dict[str, Any]]
