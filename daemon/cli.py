@@ -6,22 +6,20 @@ The engine is imported by the commands that need it, so that `meshdrop --help` s
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, get_args
 
 import structlog
 import typer
 
-from config.errors import Cancelled, MeshdropError, OutputExists, QualityThresholdFailed, ShareUnavailable
+from config.errors import OutputExists, QualityThresholdFailed
 from config.job import Format, JobOptions, Model, Quality
 from config.settings import load_settings
-from daemon.terminal import ProgressPrinter, print_error, print_result
+from daemon.commands import configuration, jobs, look, queue, run, submit
+from daemon.commands.common import exit_status, until_interrupted
+from daemon.terminal import ProgressPrinter, print_result
 
 app = typer.Typer(
     help="Drop a folder of six views on a share, get a textured 3D model.",
@@ -78,7 +76,7 @@ def reconstruct(
 ) -> None:
     """Turn a bundle folder into a textured mesh, previews and quality figures."""
     given = {"model": model, "quality": quality, "formats": _split(formats)}
-    with _exit_status(), _until_interrupted() as interrupted:
+    with exit_status(), until_interrupted() as interrupted:
         settings = load_settings(config)
         _prepare_cache(settings.engine.cache_dir)
         from engine import reconstruct as run
@@ -122,7 +120,7 @@ def sample(
         "encoding": _choose("--encoding", encoding, ENCODINGS),
         "layout": _choose("--layout", layout, LAYOUTS),
     }
-    with _exit_status():
+    with exit_status():
         for made in (folder / "bundle", folder / "ground_truth"):
             if os.path.lexists(made):
                 raise OutputExists(f"There is already something at {made}.", path=str(made))
@@ -162,40 +160,22 @@ def _override(options: JobOptions, given: dict[str, Any]) -> JobOptions:
     return JobOptions.model_validate({**options.model_dump(exclude_unset=True), **changed})
 
 
-@contextmanager
-def _exit_status() -> Iterator[None]:
-    """Print what went wrong, and leave with the status that stands for it."""
-    try:
-        yield
-    except Cancelled:
-        print_error("Cancelled; nothing was written.")
-        raise typer.Exit(Cancelled.exit_status) from None
-    except MeshdropError as error:
-        print_error(error.message, code=error.code, suggestion=error.suggestion)
-        raise typer.Exit(error.exit_status) from None
-    except OSError as error:
-        print_error(f"{error.filename or 'A file'}: {error.strerror}", code=ShareUnavailable.code)
-        raise typer.Exit(ShareUnavailable.exit_status) from None
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list; a second one ends the process the usual way."""
-    seen: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        if seen:
-            signal.default_int_handler(number, frame)
-        seen.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield seen
-    except KeyboardInterrupt:
-        raise Cancelled from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+for _function in (
+    run.run,
+    look.status,
+    jobs.show,
+    submit.submit,
+    jobs.cancel,
+    jobs.retry,
+    queue.pause,
+    queue.resume,
+    queue.drain,
+    look.explain,
+    look.prune,
+    look.doctor,
+):
+    app.command()(_function)
+app.add_typer(configuration.app, name="config")
 
 
 def main() -> None:

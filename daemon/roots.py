@@ -70,6 +70,11 @@ def open_root(path: Path, kind: str, state_dir: Path, files: Files, clock: Clock
     return root
 
 
+def is_known(path: Path, state_dir: Path, files: Files) -> bool:
+    """Whether a folder was a root before."""
+    return str(path) in _read_known(state_dir, files)
+
+
 def check_root(root: Root, files: Files) -> None:
     """Raise ShareUnavailable unless the root is there and has the marker that it had.
 
