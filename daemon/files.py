@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
 import secrets
 import shutil
 import stat
@@ -160,6 +161,13 @@ class Files:
     def chmod(self, path: Path, mode: int) -> None:
         """Set a mode."""
         path.chmod(mode)
+
+    def owner_name(self, uid: int) -> str:
+        """A user's name, the number where it has none."""
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except (KeyError, OSError):
+            return str(uid)
 
     def chown(self, path: Path, group: str) -> None:
         """Set the group."""

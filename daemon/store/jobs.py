@@ -1,0 +1,413 @@
+"""Jobs in the database: admitted, moved from state to state, found again. Every state is written here and only here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or_update
+
+from config.errors import JobNotFound, UnknownError
+from daemon.clock import Clock
+from daemon.logs import one_line
+from daemon.states import FINAL, LIVE, State, check_transition
+from daemon.store import tables
+from daemon.store.database import Database
+from daemon.store.records import Job, NewJob, PublishedJob, Transition
+
+ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+ID_LENGTH: Final = 8
+_SHORTEST_PREFIX: Final = 4
+_MISREAD: Final = str.maketrans("ilo", "110")
+COLUMNS: Final = [tables.jobs.c[field.name] for field in fields(Job)]
+_FIXED: Final = {"id", "inbox", "entry", "fingerprint", "attempt", "retry_of"}
+_OWN: Final = {"state", "held_from", "created_at", "finished_at", "updated_at"}  # written here alone
+_CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _FIXED - _OWN
+_NO_RUN: Final[Mapping[str, Any]] = {"stage": None, "fraction": 0.0, "eta_s": None}
+_NO_RESULT: Final[Mapping[str, Any]] = {"outcome": None, "verdict": None, "manifest": None}
+_NO_HOLD: Final[Mapping[str, Any]] = {"held_from": None, "hold_code": None, "hold_reason": None}
+
+log = structlog.get_logger(__name__)
+
+
+class StateChanged(UnknownError):
+    """The job is no longer in the state that the caller expected; nothing was written."""
+
+
+class Jobs:
+    """The part of the store that holds the jobs."""
+
+    _database: Database
+    _clock: Clock
+
+    # -- finding ------------------------------------------------------------------------------------------------
+
+    def job(self, id_or_prefix: str) -> Job:
+        """The job with this id, or the only one whose id begins so (four characters at least).
+
+        Raises JobNotFound.
+        """
+        with self._database.reading() as connection:
+            return _find(connection, id_or_prefix)
+
+    def jobs(
+        self,
+        *,
+        states: Collection[State] | None = None,
+        inbox: str | None = None,
+        entry: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Job]:
+        """Jobs in the order of their admission."""
+        number = tables.jobs.c.number
+        query = select(*COLUMNS).order_by(number.desc() if newest_first else number).limit(limit)
+        if states is not None:
+            query = query.where(tables.jobs.c.state.in_(sorted(states)))
+        if inbox is not None:
+            query = query.where(tables.jobs.c.inbox == inbox)
+        if entry is not None:
+            query = query.where(tables.jobs.c.entry == entry)
+        return self._select(query)
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state, every state named."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tables.jobs.c.state, func.count()).group_by(tables.jobs.c.state))
+            found = {state: int(count) for state, count in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def live_job(self, inbox: str, entry: str) -> Job | None:
+        """The newest job of an entry that is not final."""
+        return next(iter(self.jobs(states=LIVE, inbox=inbox, entry=entry, limit=1, newest_first=True)), None)
+
+    def last_job(self, inbox: str, entry: str) -> Job | None:
+        """The newest job of an entry."""
+        return next(iter(self.jobs(inbox=inbox, entry=entry, limit=1, newest_first=True)), None)
+
+    def successes(self, content_key: str) -> list[Job]:
+        """Jobs that succeeded with this content, newest first."""
+        table = tables.jobs.c
+        return self._select(
+            select(*COLUMNS)
+            .where(table.content_key == content_key, table.state == State.SUCCESS)
+            .order_by(table.number.desc())
+        )
+
+    def transitions(self, job_id: str) -> list[Transition]:
+        """Every step of a job, oldest first."""
+        table = tables.transitions.c
+        query = select(table.at, table.before, table.after, table.reason, table.by).where(table.job == job_id)
+        with self._database.reading() as connection:
+            return [Transition(*row) for row in connection.execute(query.order_by(table.number))]
+
+    def inputs(self, job_id: str) -> dict[str, str]:
+        """The digests of a job's files: {"multi_views/front.png": sha256}."""
+        table = tables.inputs.c
+        query = select(table.path, table.sha256).where(table.job == job_id).order_by(table.path)
+        with self._database.reading() as connection:
+            return {row.path: row.sha256 for row in connection.execute(query)}
+
+    def known_ids(self) -> set[str]:
+        """The ids of all jobs."""
+        with self._database.reading() as connection:
+            return set(connection.scalars(select(tables.jobs.c.id)))
+
+    def _select(self, query: Select[Any]) -> list[Job]:
+        with self._database.reading() as connection:
+            return [Job(*row) for row in connection.execute(query)]
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def admit(self, jobs: Sequence[NewJob]) -> list[Job]:
+        """Record new jobs, all of them or none, and give them in the same order.
+
+        The same drop (inbox, entry, fingerprint) is one job, however often it is admitted: its newest job is given,
+        unless the new one is a `redo` or a `retry_of` and no job of the drop is live.
+        """
+        chosen: list[str] = []
+        rows: list[dict[str, Any]] = []
+        steps: list[dict[str, Any]] = []
+        inputs: list[dict[str, Any]] = []
+        with self._database.writing() as connection:
+            drops, taken = _Drops(connection), set[str]()
+            for job in jobs:
+                known = drops.job_of(job)
+                if known is not None:
+                    chosen.append(known)
+                    continue
+                job_id = _new_id(connection, taken)
+                taken.add(job_id)
+                rows.append(self._row(job, job_id, drops.add(job, job_id)))
+                steps.append(self._step(job_id, None, State.PENDING, _why_admitted(job), "daemon"))
+                inputs += [
+                    {"job": job_id, "path": path, "sha256": digest, "bytes": job.sizes.get(path)}
+                    for path, digest in job.digests.items()
+                ]
+                chosen.append(job_id)
+            for table, values in ((tables.jobs, rows), (tables.transitions, steps), (tables.inputs, inputs)):
+                if values:
+                    connection.execute(insert(table), values)
+            found = _by_id(connection, chosen)
+        for step in steps:
+            _log_step(found[step["job"]], None, step["reason"])
+        return [found[job_id] for job_id in chosen]
+
+    def transition(
+        self,
+        job_id: str,
+        to: State,
+        *,
+        reason: str,
+        by: str = "daemon",
+        expect: State | None = None,
+        **changes: Any,
+    ) -> Job:
+        """Move a job to another state, with changes to its other fields, and write down why.
+
+        What goes with a state is done here: PENDING clears the run's progress and result; PROGRESS sets `started_at`
+        and takes the owner's turn; PUBLISHING needs an `outcome`; HELD remembers where from (`hold_code` is given,
+        `hold_reason` is the reason unless given); the final states set `finished_at`, and `outcome` with SUCCESS and
+        FAILURE.
+
+        Raises IllegalTransition where the machine has no such way; StateChanged where the job is not in `expect`;
+        JobNotFound.
+        """
+        _check_names(changes)
+        with self._database.writing() as connection:
+            before = _find(connection, job_id)
+            if expect is not None and before.state is not expect:
+                raise StateChanged(
+                    f"Job {before.id} is {before.state}, no longer {expect}.", job=before.id, state=before.state
+                )
+            check_transition(before.state, to, before.id)
+            now = self._clock.now()
+            values: dict[str, Any] = {**_that_goes_with(before, to, reason), **changes, "state": to, "updated_at": now}
+            if to is State.PUBLISHING and (values.get("outcome") or before.outcome) is None:
+                raise UnknownError(f"Job {before.id} can't be published without an outcome.", job=before.id)
+            if to is State.PROGRESS:
+                values["started_at"] = now
+            if to in FINAL:
+                values["finished_at"] = now
+            connection.execute(update(tables.jobs).where(tables.jobs.c.id == before.id), values)
+            step = self._step(before.id, before.state, to, reason, by)
+            (number,) = connection.execute(insert(tables.transitions), step).inserted_primary_key or (0,)
+            if to is State.PROGRESS:
+                turn = insert_or_update(tables.turns).values(inbox=before.inbox, owner=before.owner, last=number)
+                connection.execute(turn.on_conflict_do_update(index_elements=["inbox", "owner"], set_={"last": number}))
+            after = _find(connection, before.id)
+        _log_step(after, before.state, reason)
+        return after
+
+    def update(self, job_id: str, **changes: Any) -> Job:
+        """Change fields of a job that are not its state. Raises JobNotFound."""
+        _check_names(changes)
+        with self._database.writing() as connection:
+            job = _find(connection, job_id)
+            connection.execute(
+                update(tables.jobs).where(tables.jobs.c.id == job.id), {**changes, "updated_at": self._clock.now()}
+            )
+            return _find(connection, job.id)
+
+    def progress(self, job_id: str, stage: str, fraction: float, eta_s: float | None) -> None:
+        """Note how far a running job is; nothing happens where it no longer runs."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(tables.jobs).where(tables.jobs.c.id == job_id, tables.jobs.c.state == State.PROGRESS),
+                {"stage": stage, "fraction": fraction, "eta_s": eta_s, "updated_at": self._clock.now()},
+            )
+
+    def request_cancel(self, job_id: str, by: str) -> Job:
+        """Ask for a job to be cancelled; the first to ask is remembered. A final job is given back unchanged."""
+        with self._database.writing() as connection:
+            job = _find(connection, job_id)
+            if job.final or job.cancel_requested_at is not None:
+                return job
+            now = self._clock.now()
+            connection.execute(
+                update(tables.jobs).where(tables.jobs.c.id == job.id),
+                {"cancel_requested_at": now, "cancel_by": by, "updated_at": now},
+            )
+            asked = _find(connection, job.id)
+        log.info("job.cancel_requested", job=job.id, bundle=one_line(job.entry), by=one_line(by))
+        return asked
+
+    def rebuild(self, jobs: Iterable[PublishedJob]) -> int:
+        """Record finished jobs that only the outbox remembers; known ids are left alone. Gives how many were new."""
+        count = 0
+        with self._database.writing() as connection:
+            drops = _Drops(connection)
+            known = set(connection.scalars(select(tables.jobs.c.id)))
+            for job in sorted(jobs, key=lambda job: (job.finished_at, job.id)):
+                if job.id in known:
+                    continue
+                known.add(job.id)
+                attempt = drops.add(job, job.id)
+                connection.execute(insert(tables.jobs), self._row_of_published(job, attempt))
+                connection.execute(
+                    insert(tables.transitions), self._step(job.id, None, job.state, "found in the outbox", "daemon")
+                )
+                if job.digests:
+                    connection.execute(
+                        insert(tables.inputs),
+                        [{"job": job.id, "path": path, "sha256": sha} for path, sha in job.digests.items()],
+                    )
+                count += 1
+        return count
+
+    def _row(self, job: NewJob, job_id: str, attempt: int) -> dict[str, Any]:
+        now = self._clock.now()
+        return {
+            "id": job_id,
+            "inbox": job.inbox,
+            "entry": job.entry,
+            "name": job.name,
+            "state": State.PENDING,
+            "priority": job.priority,
+            "owner": job.owner,
+            "options": job.options,
+            "content_key": job.content_key,
+            "fingerprint": job.fingerprint,
+            "attempt": attempt,
+            "error": job.error,
+            "retry_of": job.retry_of,
+            "source": job.source,
+            "notes": list(job.notes),
+            "created_at": now,
+            "updated_at": now,
+        }
+
+    def _row_of_published(self, job: PublishedJob, attempt: int) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "inbox": job.inbox,
+            "entry": job.entry,
+            "name": job.name,
+            "state": job.state,
+            "outcome": job.state,
+            "priority": 0,
+            "owner": job.owner,
+            "options": job.options,
+            "content_key": job.content_key,
+            "fingerprint": job.fingerprint,
+            "attempt": attempt,
+            "fraction": 1.0,
+            "error": job.error,
+            "verdict": job.verdict,
+            "manifest": job.manifest,
+            "result_path": job.result_path,
+            "source": "",
+            "notes": [],
+            "created_at": job.created_at or job.finished_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+            "updated_at": self._clock.now(),
+        }
+
+    def _step(self, job_id: str, before: State | None, after: State, reason: str, by: str) -> dict[str, Any]:
+        return {"job": job_id, "at": self._clock.now(), "before": before, "after": after, "reason": reason, "by": by}
+
+
+class _Drops:
+    """What jobs the entries have already, those of the transaction under way included."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._found: dict[tuple[str, str], list[tuple[str, str, State, int]]] = {}
+
+    def _jobs(self, inbox: str, entry: str) -> list[tuple[str, str, State, int]]:
+        table = tables.jobs.c
+        if (inbox, entry) not in self._found:
+            query = select(table.id, table.fingerprint, table.state, table.attempt).order_by(table.number)
+            rows = self._connection.execute(query.where(table.inbox == inbox, table.entry == entry))
+            self._found[inbox, entry] = [tuple(row) for row in rows]
+        return self._found[inbox, entry]
+
+    def job_of(self, new: NewJob) -> str | None:
+        """The job that this drop has already, where it answers the new one."""
+        same = [job for job in self._jobs(new.inbox, new.entry) if job[1] == new.fingerprint]
+        again = new.redo or new.retry_of is not None
+        return next((job[0] for job in reversed(same) if not again or job[2] in LIVE), None)
+
+    def add(self, new: NewJob | PublishedJob, job_id: str) -> int:
+        """Note a new job, and give the attempt that it is."""
+        jobs = self._jobs(new.inbox, new.entry)
+        attempt = max((job[3] for job in jobs), default=0) + 1
+        state = State.PENDING if isinstance(new, NewJob) else new.state
+        jobs.append((job_id, new.fingerprint, state, attempt))
+        return attempt
+
+
+def _find(connection: Connection, id_or_prefix: str) -> Job:
+    wanted = id_or_prefix.strip().lower().translate(_MISREAD)
+    matches = []
+    if len(wanted) >= _SHORTEST_PREFIX and set(wanted) <= set(ID_ALPHABET):
+        query = select(*COLUMNS).where(tables.jobs.c.id >= wanted, tables.jobs.c.id < wanted + "~").limit(2)
+        matches = [Job(*row) for row in connection.execute(query)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise JobNotFound(
+            f"More than one job begins with {wanted}.", suggestion="Give more of the id.", job=id_or_prefix
+        )
+    raise JobNotFound(
+        f"There is no job {one_line(id_or_prefix)}.",
+        suggestion=f"`meshdrop status` lists the jobs; the first {_SHORTEST_PREFIX} characters of an id are enough.",
+        job=id_or_prefix,
+    )
+
+
+def _by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Job]:
+    found: dict[str, Job] = {}
+    for start in range(0, len(ids), 500):  # SQLite takes a limited number of parameters
+        query = select(*COLUMNS).where(tables.jobs.c.id.in_(ids[start : start + 500]))
+        found |= {row.id: Job(*row) for row in connection.execute(query)}
+    return found
+
+
+def _new_id(connection: Connection, taken: Collection[str]) -> str:
+    while True:
+        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+        known = connection.scalar(select(tables.jobs.c.number).where(tables.jobs.c.id == job_id))
+        if known is None and job_id not in taken:
+            return job_id
+
+
+def _why_admitted(job: NewJob) -> str:
+    if job.retry_of is not None:
+        return f"retry of {job.retry_of}"
+    if job.error is not None:
+        return f"refused: {job.error.get('message') or job.error.get('code') or 'no reason given'}"
+    return "run again on request" if job.redo else "the bundle is complete"
+
+
+def _that_goes_with(before: Job, to: State, reason: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if before.state is State.HELD:
+        values |= _NO_HOLD
+    if to is State.PENDING:
+        values |= {**_NO_RUN, **_NO_RESULT}
+    elif to is State.PROGRESS:
+        values |= _NO_RUN
+    elif to is State.HELD:
+        values |= {**_NO_RUN, "held_from": before.state, "hold_reason": reason}
+    elif to in (State.SUCCESS, State.FAILURE):
+        values |= {"outcome": to, "stage": None, "eta_s": None, "fraction": 1.0}
+    elif to is State.CANCELLED:
+        values |= {**_NO_RUN, **_NO_RESULT}
+    return values
+
+
+def _check_names(changes: Mapping[str, Any]) -> None:
+    unknown = sorted(set(changes) - _CHANGEABLE)
+    if unknown:
+        raise TypeError(f"a job's {', '.join(unknown)} can't be changed")
+
+
+def _log_step(job: Job, before: State | None, reason: str) -> None:
+    facts = {"from": before and before.value, "to": (State.PENDING if before is None else job.state).value}
+    log.info("job.state", **facts, job=job.id, bundle=one_line(job.entry), inbox=job.inbox, reason=one_line(reason))

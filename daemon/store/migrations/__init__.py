@@ -1,0 +1,1 @@
+"""How databases came to be what they are, version by version."""
