@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from daemon.store import Job, Store
 
 _LOOK_EVERY_S = 0.3
+_IDLE_WITHIN_S = 60.0
 
 
 def submit(
@@ -30,6 +35,9 @@ def submit(
     inbox: Annotated[str | None, typer.Option(help="Which inbox, by its name.", show_default="the first")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run even where the content has a result already.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show the progress, and end as the job ends.")] = False,
+    start: Annotated[
+        bool, typer.Option("--start", help="Start a daemon where none runs, until it is idle; implies --wait.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Copy a bundle into the inbox, so that it appears there whole; with --wait, follow its job."""
@@ -38,8 +46,10 @@ def submit(
         chosen = _choose(settings, inbox)
         target = drop(bundle, chosen, name, force=force)
         typer.echo(f"Dropped: {target}")
-        if wait:
-            follow(settings, chosen.name, target.name, interrupted)
+        if wait or start:
+            with _daemon(settings, config) if start else nullcontext():
+                job = follow(settings, chosen.name, target.name, interrupted)
+            finish(job)
 
 
 def _choose(settings: Settings, name: str | None) -> Inbox:
@@ -90,10 +100,35 @@ def drop(bundle: Path, inbox: Inbox, name: str | None = None, *, force: bool = F
     return target
 
 
-def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -> None:
-    """Show the progress of an entry's newest job until it ends.
+@contextmanager
+def _daemon(settings: Settings, config: Path | None) -> Iterator[None]:
+    """A daemon of our own that ends when it is idle, where none runs; it writes its log into the state folder."""
+    from daemon.locks import AlreadyLocked, FileLock
 
-    Raises what the job ended in, Cancelled where it was cancelled or the command was interrupted.
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        FileLock(settings.state_dir / "meshdrop.lock").acquire().release()
+    except AlreadyLocked:
+        yield
+        return
+    command = [sys.executable, "-m", "daemon", "run", "--until-idle"]
+    if config is not None:
+        command += ["--config", str(config)]
+    with (settings.state_dir / "run.log").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield
+        process.wait(_IDLE_WITHIN_S)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -> Job:
+    """Show the progress of an entry's newest job until it ends, and return it.
+
+    Raises Cancelled where the command was interrupted.
     """
     from daemon.clock import SystemClock
     from daemon.store import open_store
@@ -118,7 +153,7 @@ def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -
     finally:
         if store is not None:
             store.close()
-    finish(job)
+    return job
 
 
 def finish(job: Job) -> None:
