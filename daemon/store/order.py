@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, func, select
 
-from daemon.states import State
+from daemon.states import LIVE, State
 from daemon.store import tables
 from daemon.store.database import Database
 from daemon.store.jobs import COLUMNS, Jobs
@@ -78,6 +78,13 @@ class Order(Jobs):
         query = query.order_by(table.number).limit(n)
         with self._database.reading() as connection:
             return self._numbered(connection, list(connection.scalars(query)))
+
+    def cancel_asked(self) -> list[Job]:
+        """The jobs that somebody wants cancelled and that are not final yet, oldest first."""
+        table = tables.jobs.c
+        query = select(table.number).where(table.cancel_requested_at.is_not(None), table.state.in_(sorted(LIVE)))
+        with self._database.reading() as connection:
+            return self._numbered(connection, list(connection.scalars(query.order_by(table.number))))
 
     def _numbered(self, connection: Connection, numbers: list[int]) -> list[Job]:
         query = select(tables.jobs.c.number, *COLUMNS).where(tables.jobs.c.number.in_(numbers))
