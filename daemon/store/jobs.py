@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
@@ -17,10 +16,9 @@ from daemon.logs import one_line
 from daemon.states import FINAL, LIVE, State, check_transition
 from daemon.store import tables
 from daemon.store.database import Database
-from daemon.store.records import Job, NewJob, PublishedJob, Transition
+from daemon.store.records import Job, Transition
 
 ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
-ID_LENGTH: Final = 8
 _SHORTEST_PREFIX: Final = 4
 _MISREAD: Final = str.maketrans("ilo", "110")
 COLUMNS: Final = [tables.jobs.c[field.name] for field in fields(Job)]
@@ -123,40 +121,6 @@ class Jobs:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def admit(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Record new jobs, all of them or none, and give them in the same order.
-
-        The same drop (inbox, entry, fingerprint) is one job, however often it is admitted: its newest job is given,
-        unless the new one is a `redo` or a `retry_of` and no job of the drop is live.
-        """
-        chosen: list[str] = []
-        rows: list[dict[str, Any]] = []
-        steps: list[dict[str, Any]] = []
-        inputs: list[dict[str, Any]] = []
-        with self._database.writing() as connection:
-            drops, taken = _Drops(connection), set[str]()
-            for job in jobs:
-                known = drops.job_of(job)
-                if known is not None:
-                    chosen.append(known)
-                    continue
-                job_id = _new_id(connection, taken)
-                taken.add(job_id)
-                rows.append(self._row(job, job_id, drops.add(job, job_id)))
-                steps.append(self._step(job_id, None, State.PENDING, _why_admitted(job), "daemon"))
-                inputs += [
-                    {"job": job_id, "path": path, "sha256": digest, "bytes": job.sizes.get(path)}
-                    for path, digest in job.digests.items()
-                ]
-                chosen.append(job_id)
-            for table, values in ((tables.jobs, rows), (tables.transitions, steps), (tables.inputs, inputs)):
-                if values:
-                    connection.execute(insert(table), values)
-            found = _by_id(connection, chosen)
-        for step in steps:
-            _log_step(found[step["job"]], None, step["reason"])
-        return [found[job_id] for job_id in chosen]
-
     def transition(
         self,
         job_id: str,
@@ -194,13 +158,13 @@ class Jobs:
             if to in FINAL:
                 values["finished_at"] = now
             connection.execute(update(tables.jobs).where(tables.jobs.c.id == before.id), values)
-            step = self._step(before.id, before.state, to, reason, by)
+            step = step_row(self._clock, before.id, before.state, to, reason, by)
             (number,) = connection.execute(insert(tables.transitions), step).inserted_primary_key or (0,)
             if to is State.PROGRESS:
                 turn = insert_or_update(tables.turns).values(inbox=before.inbox, owner=before.owner, last=number)
                 connection.execute(turn.on_conflict_do_update(index_elements=["inbox", "owner"], set_={"last": number}))
             after = _find(connection, before.id)
-        _log_step(after, before.state, reason)
+        log_step(after, before.state, reason)
         return after
 
     def update(self, job_id: str, **changes: Any) -> Job:
@@ -236,110 +200,10 @@ class Jobs:
         log.info("job.cancel_requested", job=job.id, bundle=one_line(job.entry), by=one_line(by))
         return asked
 
-    def rebuild(self, jobs: Iterable[PublishedJob]) -> int:
-        """Record finished jobs that only the outbox remembers; known ids are left alone. Gives how many were new."""
-        count = 0
-        with self._database.writing() as connection:
-            drops = _Drops(connection)
-            known = set(connection.scalars(select(tables.jobs.c.id)))
-            for job in sorted(jobs, key=lambda job: (job.finished_at, job.id)):
-                if job.id in known:
-                    continue
-                known.add(job.id)
-                attempt = drops.add(job, job.id)
-                connection.execute(insert(tables.jobs), self._row_of_published(job, attempt))
-                connection.execute(
-                    insert(tables.transitions), self._step(job.id, None, job.state, "found in the outbox", "daemon")
-                )
-                if job.digests:
-                    connection.execute(
-                        insert(tables.inputs),
-                        [{"job": job.id, "path": path, "sha256": sha} for path, sha in job.digests.items()],
-                    )
-                count += 1
-        return count
 
-    def _row(self, job: NewJob, job_id: str, attempt: int) -> dict[str, Any]:
-        now = self._clock.now()
-        return {
-            "id": job_id,
-            "inbox": job.inbox,
-            "entry": job.entry,
-            "name": job.name,
-            "state": State.PENDING,
-            "priority": job.priority,
-            "owner": job.owner,
-            "options": job.options,
-            "content_key": job.content_key,
-            "fingerprint": job.fingerprint,
-            "attempt": attempt,
-            "error": job.error,
-            "retry_of": job.retry_of,
-            "source": job.source,
-            "notes": list(job.notes),
-            "created_at": now,
-            "updated_at": now,
-        }
-
-    def _row_of_published(self, job: PublishedJob, attempt: int) -> dict[str, Any]:
-        return {
-            "id": job.id,
-            "inbox": job.inbox,
-            "entry": job.entry,
-            "name": job.name,
-            "state": job.state,
-            "outcome": job.state,
-            "priority": 0,
-            "owner": job.owner,
-            "options": job.options,
-            "content_key": job.content_key,
-            "fingerprint": job.fingerprint,
-            "attempt": attempt,
-            "fraction": 1.0,
-            "error": job.error,
-            "verdict": job.verdict,
-            "manifest": job.manifest,
-            "result_path": job.result_path,
-            "source": "",
-            "notes": [],
-            "created_at": job.created_at or job.finished_at,
-            "started_at": job.started_at,
-            "finished_at": job.finished_at,
-            "updated_at": self._clock.now(),
-        }
-
-    def _step(self, job_id: str, before: State | None, after: State, reason: str, by: str) -> dict[str, Any]:
-        return {"job": job_id, "at": self._clock.now(), "before": before, "after": after, "reason": reason, "by": by}
-
-
-class _Drops:
-    """What jobs the entries have already, those of the transaction under way included."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._found: dict[tuple[str, str], list[tuple[str, str, State, int]]] = {}
-
-    def _jobs(self, inbox: str, entry: str) -> list[tuple[str, str, State, int]]:
-        table = tables.jobs.c
-        if (inbox, entry) not in self._found:
-            query = select(table.id, table.fingerprint, table.state, table.attempt).order_by(table.number)
-            rows = self._connection.execute(query.where(table.inbox == inbox, table.entry == entry))
-            self._found[inbox, entry] = [tuple(row) for row in rows]
-        return self._found[inbox, entry]
-
-    def job_of(self, new: NewJob) -> str | None:
-        """The job that this drop has already, where it answers the new one."""
-        same = [job for job in self._jobs(new.inbox, new.entry) if job[1] == new.fingerprint]
-        again = new.redo or new.retry_of is not None
-        return next((job[0] for job in reversed(same) if not again or job[2] in LIVE), None)
-
-    def add(self, new: NewJob | PublishedJob, job_id: str) -> int:
-        """Note a new job, and give the attempt that it is."""
-        jobs = self._jobs(new.inbox, new.entry)
-        attempt = max((job[3] for job in jobs), default=0) + 1
-        state = State.PENDING if isinstance(new, NewJob) else new.state
-        jobs.append((job_id, new.fingerprint, state, attempt))
-        return attempt
+def step_row(clock: Clock, job_id: str, before: State | None, after: State, reason: str, by: str) -> dict[str, Any]:
+    """A row of the transitions."""
+    return {"job": job_id, "at": clock.now(), "before": before, "after": after, "reason": reason, "by": by}
 
 
 def _find(connection: Connection, id_or_prefix: str) -> Job:
@@ -359,30 +223,6 @@ def _find(connection: Connection, id_or_prefix: str) -> Job:
         suggestion=f"`meshdrop status` lists the jobs; the first {_SHORTEST_PREFIX} characters of an id are enough.",
         job=id_or_prefix,
     )
-
-
-def _by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Job]:
-    found: dict[str, Job] = {}
-    for start in range(0, len(ids), 500):  # SQLite takes a limited number of parameters
-        query = select(*COLUMNS).where(tables.jobs.c.id.in_(ids[start : start + 500]))
-        found |= {row.id: Job(*row) for row in connection.execute(query)}
-    return found
-
-
-def _new_id(connection: Connection, taken: Collection[str]) -> str:
-    while True:
-        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
-        known = connection.scalar(select(tables.jobs.c.number).where(tables.jobs.c.id == job_id))
-        if known is None and job_id not in taken:
-            return job_id
-
-
-def _why_admitted(job: NewJob) -> str:
-    if job.retry_of is not None:
-        return f"retry of {job.retry_of}"
-    if job.error is not None:
-        return f"refused: {job.error.get('message') or job.error.get('code') or 'no reason given'}"
-    return "run again on request" if job.redo else "the bundle is complete"
 
 
 def _that_goes_with(before: Job, to: State, reason: str) -> dict[str, Any]:
@@ -408,6 +248,7 @@ def _check_names(changes: Mapping[str, Any]) -> None:
         raise TypeError(f"a job's {', '.join(unknown)} can't be changed")
 
 
-def _log_step(job: Job, before: State | None, reason: str) -> None:
+def log_step(job: Job, before: State | None, reason: str) -> None:
+    """Write the log record of a step."""
     facts = {"from": before and before.value, "to": (State.PENDING if before is None else job.state).value}
     log.info("job.state", **facts, job=job.id, bundle=one_line(job.entry), inbox=job.inbox, reason=one_line(reason))

@@ -10,6 +10,7 @@ from typing import Final, Self
 from config.errors import ShareUnavailable, UsageError, ValidationFailed
 from daemon.clock import Clock
 from daemon.mounts import is_local, mount_of
+from daemon.store.admission import Admission
 from daemon.store.database import Database, translated
 from daemon.store.memory import Memory
 from daemon.store.migrate import migrate
@@ -18,7 +19,7 @@ from daemon.store.order import Order
 DATABASE_NAME: Final = "meshdrop.db"
 
 
-class Store(Order, Memory):
+class Store(Admission, Order, Memory):
     """Every job and all that is remembered. All methods may be called from any thread, and each is one transaction."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
