@@ -9,7 +9,7 @@ BUNDLES ?=
 SCORER ?=
 SCORER_VIEWS ?=
 
-.PHONY: setup run test test-all lint bench clean
+.PHONY: setup run serve test test-all lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -23,10 +23,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 run: setup
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(BIN)/meshdrop sample "$$scratch" && \
-	$(BIN)/meshdrop reconstruct --replace "$$scratch/bundle" outbox/sample
+	$(BIN)/meshdrop submit --start --name "sample-$$(date +%Y%m%d-%H%M%S)" "$$scratch/bundle"
+
+serve: setup
+	$(BIN)/meshdrop run
 
 test: setup
-	$(PYTEST) -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not peers" -n 2 --dist loadfile
 
 test-all: setup
 	$(PYTEST) -n 2 --dist loadfile
