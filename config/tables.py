@@ -7,13 +7,13 @@ import tomllib
 import types
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import ShareUnavailable, ValidationFailed
 
-_LARGEST_FILE = 1 << 20
+LARGEST_TOML: Final = 1 << 20
 
 
 class Table(BaseModel):
@@ -30,17 +30,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
+            data = file.read(LARGEST_TOML + 1)
     except OSError as error:
         raise ShareUnavailable(f"{path.name}: can't be read: {error.strerror}.", file=path.name) from error
-    if len(data) > _LARGEST_FILE:
-        raise ValidationFailed(f"{path.name}: is over 1 MB: not a file of settings.", file=path.name)
+    return parse_toml(data, path.name)
+
+
+def parse_toml(data: bytes, name: str) -> dict[str, Any]:
+    """Parse a TOML file's bytes; raises ValidationFailed as `read_toml` does. name: the file's, for errors."""
+    if len(data) > LARGEST_TOML:
+        raise ValidationFailed(f"{name}: is over 1 MB: not a file of settings.", file=name)
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ValidationFailed(
-            f"{path.name}: is not UTF-8 text (line {line}).", suggestion="Save it as UTF-8.", file=path.name, line=line
+            f"{name}: is not UTF-8 text (line {line}).", suggestion="Save it as UTF-8.", file=name, line=line
         ) from error
     try:
         return tomllib.loads(text)
@@ -48,9 +53,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         last = text.rstrip("\n").count("\n") + 1
         reason = str(error).replace("(at end of document)", f"(at line {last}, the end)")
         raise ValidationFailed(
-            f"{path.name}: is not valid TOML: {reason}.",
+            f"{name}: is not valid TOML: {reason}.",
             suggestion='Write `key = value`, with text in quotes: quality = "high".',
-            file=path.name,
+            file=name,
         ) from error
 
 
