@@ -24,6 +24,7 @@ from config.sections import Settings
 from engine import machine
 from engine.bundle import Bundle, load_bundle
 from engine.calibrate import calibrate
+from engine.check import refuse_contradictions
 from engine.export import export_result, load_glb, require_formats
 from engine.fuse import fuse
 from engine.models import require_materials, require_model
@@ -127,6 +128,7 @@ def _run(
         segmentation = segment(bundle)
     with tracker.stage("calibrate") as checkpoint:
         calibration = calibrate(bundle, segmentation, checkpoint)
+        refuse_contradictions(bundle, segmentation, calibration)
     with tracker.stage("fuse") as checkpoint:
         fusion = fuse(bundle, segmentation, calibration, preset.grid, checkpoint)
     depth = fusion.depth

@@ -1,0 +1,94 @@
+"""Where two views see the same surface, pixel by pixel, by the depth renders through the calibrated cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.bundle_layout import VIEW_NAMES, ViewName
+from engine.bundle import Bundle
+from engine.calibrate import Calibration
+from engine.jit import parallel_map
+from engine.segment import Segmentation
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+SIZE_PX: Final = 256
+"""Colours are compared at this size."""
+SAME: Final = 0.012
+"""Depths that differ by less, as a share of the camera distance, are one surface."""
+LEAST_SHARED: Final = 30
+MOST_SHARED: Final = 1500
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What views a and b both see: rows and columns [n] in each, in images of SIZE_PX."""
+
+    a: ViewName
+    b: ViewName
+    at_a: tuple[Indices, Indices]
+    at_b: tuple[Indices, Indices]
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """depth: [n, n] planar, 0 = background, of every step-th pixel. points: [m, 3] world, at rows and columns [m]."""
+
+    depth: Floats
+    rows: Indices
+    columns: Indices
+    points: Floats
+    step: int
+
+
+def _surface(name: ViewName, bundle: Bundle, segmentation: Segmentation, calibration: Calibration) -> _Surface:
+    camera, coding = calibration.cameras[name], calibration.depth[name]
+    step = max(1, bundle.depth_size_px // SIZE_PX)
+    at = np.arange(step // 2, bundle.depth_size_px, step)
+    code = np.where(segmentation.depth_mask[name], bundle.depth[name], 0)[np.ix_(at, at)]
+    depth = coding.decode(code + (0.5 if coding.rounding == "floor" else 0.0))
+    if coding.measure == "ray":
+        x = (at + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
+        depth = depth / np.sqrt(1 + x[None, :] ** 2 + x[:, None] ** 2)
+    depth = np.where((code > 0) & np.isfinite(depth), depth, 0)
+    rows, columns = np.nonzero(depth > 0)
+    uv_px = np.stack([at[columns], at[rows]], 1).astype(np.float64) + 0.5
+    return _Surface(depth, rows, columns, camera.unproject(uv_px, depth[rows, columns]), step)
+
+
+def shared_surface(bundle: Bundle, segmentation: Segmentation, calibration: Calibration) -> list[Shared]:
+    """Of every ordered pair of views the pixels of the first whose surface the second sees too."""
+    surfaces = dict(
+        zip(
+            VIEW_NAMES,
+            parallel_map(lambda name: _surface(name, bundle, segmentation, calibration), VIEW_NAMES),
+            strict=True,
+        )
+    )
+    unit = float(np.median([np.linalg.norm(calibration.cameras[name].position) for name in VIEW_NAMES])) or 1.0
+
+    def share(pair: tuple[ViewName, ViewName]) -> Shared | None:
+        a, b = (surfaces[name] for name in pair)
+        uv_px, z = calibration.cameras[pair[1]].project(a.points)
+        n = b.depth.shape[0]
+        at = np.floor(uv_px / b.step)
+        inside = ((at >= 0) & (at < n)).all(1) & (z > 0)
+        column, row = np.where(inside[:, None], at, 0).astype(np.int64).T
+        there = b.depth[row, column]
+        same = np.nonzero(inside & (there > 0) & (np.abs(there - z) < SAME * unit))[0]
+        if len(same) < LEAST_SHARED:
+            return None
+        same = same[:: max(1, len(same) // MOST_SHARED)]
+        # a depth render of fewer than SIZE_PX pixels, or of a size that is no multiple, has another grid
+        to = SIZE_PX / n
+        of_a = ((a.rows[same] * to).astype(np.int64), (a.columns[same] * to).astype(np.int64))
+        return Shared(*pair, of_a, ((row[same] * to).astype(np.int64), (column[same] * to).astype(np.int64)))
+
+    found = parallel_map(share, list(permutations(VIEW_NAMES, 2)))
+    return [item for item in found if item is not None]
