@@ -39,6 +39,7 @@ _FIRST_RETRY_S: Final = 0.1
 _LAST_RETRY_S: Final = 60.0
 _IDLE_S: Final = 5.0
 _LATEST_TRIES: Final = 3
+_PATIENCE_S: Final = 0.4  # with a share that is gone: it is said soon, and looked for often
 
 _placing: dict[Path, threading.Lock] = defaultdict(threading.Lock)
 """One result at a time gets its name in an outbox, also where several inboxes share it."""
@@ -105,7 +106,7 @@ class Publisher:
         except OSError as error:
             self._later(job, trouble_of(error, self._place_of(job, error)), now_s)
         except InfrastructureError as error:
-            self._later(job, error, now_s, at_once=True)
+            self._later(job, error, now_s, gone=True)
         except Exception as error:
             log.error("publish.failed", job=job.id, bundle=shown(job.entry), exc_info=error)
             known = error if isinstance(error, MeshdropError) else UnknownError(f"Publishing failed: {error}")
@@ -233,16 +234,16 @@ class Publisher:
         )
         self._on_change()
 
-    def _later(self, job: Job, error: MeshdropError, now_s: float, *, at_once: bool = False) -> None:
+    def _later(self, job: Job, error: MeshdropError, now_s: float, *, gone: bool = False) -> None:
         """Try again soon; hold the job where that has gone on for long, or can't help."""
         job = self._store.job(job.id)  # it may have gone on from HELD since
         if job.final:
             return
         attempt = self._tries[job.id]
-        attempt.due_s = now_s + attempt.delay_s
+        attempt.due_s = now_s + min(attempt.delay_s, _LAST_RETRY_S)
         held = job.state is State.HELD
-        last = attempt.delay_s >= _LAST_RETRY_S
-        attempt.delay_s = min(attempt.delay_s * 2, _LAST_RETRY_S)
+        last = attempt.delay_s / 2 >= (_PATIENCE_S if gone else _LAST_RETRY_S)
+        attempt.delay_s *= 2
         log.warning(
             "publish.retry",
             job=job.id,
@@ -251,12 +252,13 @@ class Publisher:
             reason=error.message,
             details=error.details,
         )
-        if not (held or last or at_once or isinstance(error, DiskFull)):
+        if not (held or last or isinstance(error, DiskFull)):
             return
-        attempt.due_s = now_s + self._settings.run.hold_retry_s
+        often_s = self._settings.run.hold_retry_s
+        attempt.due_s = now_s + (min(self._settings.watch.poll_s, often_s) if gone else often_s)
         reason = f"{error.message} {error.suggestion}"
+        self._discard_partial(job)
         if not held:
-            self._discard_partial(job)
             self._store.transition(
                 job.id,
                 State.HELD,

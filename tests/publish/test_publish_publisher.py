@@ -1,0 +1,430 @@
+"""What appears in the outbox: whole, once, over nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import unicodedata
+import zipfile
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import daemon.files
+from config.errors import ValidationFailed
+from daemon.publish.package import digest
+from daemon.states import State
+from daemon.store import Job
+from tests.publish.house import BreakingFiles, House, Killed
+
+
+def assert_whole(house: House, folder: Path, job: Job) -> None:
+    manifest = house.store.job(job.id).manifest
+    assert manifest
+    assert {path.name: digest(path, daemon.files.Files()) for path in folder.iterdir()} == manifest
+
+
+def test_a_success_gets_the_plain_name(house: House) -> None:
+    job = house.drive(house.publisher(), house.finished())
+    assert job.state is State.SUCCESS
+    assert job.result_path == str(house.outbox / "red-shoe")
+    assert house.visible() == ["red-shoe", "red-shoe.latest.json"]
+    assert_whole(house, house.outbox / "red-shoe", job)
+    assert house.woken
+
+
+def test_later_successes_get_their_id_and_failures_say_so(house: House) -> None:
+    publisher = house.publisher()
+    house.drive(publisher, house.finished())
+    second = house.drive(publisher, house.finished())
+    failed = house.drive(publisher, house.finished(verdict="failure"))
+    assert failed.state is State.FAILURE
+    names = ["red-shoe", f"red-shoe-{second.id}", f"red-shoe.failed-{failed.id}", "red-shoe.latest.json"]
+    assert sorted(names) == house.visible()
+    latest = json.loads((house.outbox / "red-shoe.latest.json").read_bytes())
+    assert latest["path"] == f"red-shoe-{second.id}"
+    assert latest["job"] == second.id
+    assert latest["status"] == "normal"
+    assert datetime.fromisoformat(latest["finished_at"]).tzinfo
+
+
+def test_a_failure_never_takes_the_plain_name(house: House) -> None:
+    job = house.drive(house.publisher(), house.finished(verdict="failure"))
+    assert house.visible() == [f"red-shoe.failed-{job.id}"]
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _file(path: Path) -> None:
+    path.write_text("mine")
+
+
+def _broken_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("exclusive", [True, False], ids=["renameat2", "plain rename"])
+@pytest.mark.parametrize("make", [_folder, _file, _broken_link])
+@pytest.mark.parametrize("name", ["köln", "KÖLN", unicodedata.normalize("NFD", "Köln")])
+def test_what_is_there_in_any_form_is_taken(
+    house: House, make: Any, name: str, exclusive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exclusive:
+        monkeypatch.setattr(daemon.files, "_rename_exclusively", lambda *_: False)
+    taken = house.outbox / name
+    make(taken)
+    before = os.lstat(taken)
+    job = house.drive(house.publisher(), house.finished("köln"))
+    assert job.result_path == str(house.outbox / f"köln-{job.id}")
+    after = os.lstat(taken)
+    assert (after.st_ino, after.st_size, after.st_mode) == (before.st_ino, before.st_size, before.st_mode)
+
+
+@pytest.mark.parametrize("exclusive", [True, False], ids=["renameat2", "plain rename"])
+def test_a_target_that_appears_at_the_last_moment_is_not_replaced(
+    house: House, exclusive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rename(2) replaces an empty folder silently."""
+    if not exclusive:
+        monkeypatch.setattr(daemon.files, "_rename_exclusively", lambda *_: False)
+    real = BreakingFiles.rename_new
+
+    def rename_new(files: BreakingFiles, source: Path, target: Path) -> None:
+        if target.name == "red-shoe":
+            target.mkdir()
+        real(files, source, target)
+
+    monkeypatch.setattr(BreakingFiles, "rename_new", rename_new)
+    job = house.drive(house.publisher(), house.finished())
+    assert job.result_path == str(house.outbox / f"red-shoe-{job.id}")
+    assert not list((house.outbox / "red-shoe").iterdir())
+
+
+def test_all_its_names_may_be_taken(house: House) -> None:
+    job = house.finished()
+    for name in ("red-shoe", f"red-shoe-{job.id}", f"RED-SHOE-{job.id}-2"):
+        (house.outbox / name).write_text("mine")
+    job = house.drive(house.publisher(), job)
+    assert job.result_path == str(house.outbox / f"red-shoe-{job.id}-3")
+
+
+def test_two_names_that_clash_get_two_folders_and_one_latest(house: House) -> None:
+    publisher = house.publisher()
+    first = house.drive(publisher, house.finished("Köln"))
+    second = house.drive(publisher, house.finished(unicodedata.normalize("NFD", "köLN")))
+    assert first.result_path == str(house.outbox / "Köln")
+    assert Path(second.result_path or "").name.endswith(second.id)
+    assert [name for name in house.visible() if name.endswith(".latest.json")] == ["Köln.latest.json"]
+
+
+@pytest.mark.parametrize("name", ["status.json", "Index.HTML", "red-shoe.latest.json", "._x"])
+def test_the_daemons_own_names_are_not_given_away(house: House, name: str) -> None:
+    job = house.drive(house.publisher(), house.finished(name))
+    assert job.state is State.SUCCESS
+    assert Path(job.result_path or "").name == f"{name}-{job.id}"
+
+
+def test_no_path_below_the_outbox_is_over_140_bytes(house: House) -> None:
+    publisher = house.publisher()
+    for verdict in ("normal", "normal", "failure"):
+        job = house.drive(publisher, house.finished("ü" * 32, verdict=verdict))
+        assert job.state in (State.SUCCESS, State.FAILURE)
+    for path in house.outbox.rglob("*"):
+        assert len(os.fsencode(path.relative_to(house.outbox))) <= 140
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_zip_holds_all_files_and_opens(house: House, zipped: bool) -> None:
+    house.configure(publish={"zip": zipped})
+    job = house.admit()
+    house.store.transition(job.id, State.PROGRESS, reason="its turn")
+    manifest = house.spool(job, zipped=zipped)
+    house.store.transition(job.id, State.PUBLISHING, reason="", outcome=State.SUCCESS, manifest=manifest)
+    house.drive(house.publisher(), job)
+    folder = house.outbox / "red-shoe"
+    assert (folder / "red-shoe.zip").exists() is zipped
+    if zipped:
+        with zipfile.ZipFile(folder / "red-shoe.zip") as archive:
+            assert archive.testzip() is None
+            assert {name: archive.read(name) for name in archive.namelist()} == {
+                path.name: path.read_bytes() for path in folder.iterdir() if path.name != "red-shoe.zip"
+            }
+
+
+def test_modes_and_group_are_the_settings_whatever_the_umask(house: House) -> None:
+    import grp
+
+    group = grp.getgrgid(os.getgroups()[0] if os.getgroups() else os.getgid()).gr_name
+    house.configure(publish={"group": group})
+    before = os.umask(0o077)
+    try:
+        house.drive(house.publisher(), house.finished())
+    finally:
+        os.umask(before)
+    folder = house.outbox / "red-shoe"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+    for path in [*folder.iterdir(), house.outbox / "red-shoe.latest.json"]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o664
+        assert path.group() == group
+
+
+@pytest.mark.parametrize("group", [None, "no such group"])
+def test_a_refused_mode_is_one_warning(house: House, group: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    house.configure(publish={"group": group})
+    house.files.only = lambda call, path: call in ("chmod", "chown")
+    house.files.fails(1, lambda: PermissionError(errno.EPERM, "not permitted"), times=1000)
+    job = house.drive(house.publisher(), house.finished())
+    assert job.state is State.SUCCESS
+    assert house.steps(job)[-2:] == [State.PUBLISHING, State.SUCCESS]
+    assert capsys.readouterr().out.count("publish.mode_refused") == 1
+
+
+ERRORS = {
+    "EIO": lambda: OSError(errno.EIO, "input/output error"),
+    "ENOSPC": lambda: OSError(errno.ENOSPC, "no space"),
+    "EDQUOT": lambda: OSError(errno.EDQUOT, "quota"),
+    "EACCES": lambda: PermissionError(errno.EACCES, "denied"),
+    "ESTALE": lambda: OSError(errno.ESTALE, "stale"),
+    "kill": Killed,
+}
+
+
+def _published_by_a_fresh_publisher(house: House, job: Job) -> None:
+    for path in house.outbox.glob(f"{job.name}*"):  # never half a result
+        if path.suffix != ".json":
+            assert_whole(house, path, job)
+    house.files.works()
+    job = house.drive(house.publisher(), job, for_s=300)
+    assert job.state in (State.SUCCESS, State.FAILURE)
+    (result,) = house.results_of(job)
+    assert job.result_path == str(result)
+    assert_whole(house, result, job)
+    assert not list(house.outbox.glob(".partial-*"))
+    assert house.steps(job).count(State.PENDING) == 1, "the engine was asked again"
+
+
+@pytest.mark.parametrize("verdict", ["normal", pytest.param("refused", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", [kind if kind in ("EIO", "kill") else pytest.param(kind, marks=pytest.mark.slow) for kind in ERRORS]
+)
+def test_any_call_may_fail(house: House, kind: str, verdict: str) -> None:
+    """The Nth call for every N, then a fresh publisher."""
+    for number in range(1, 1000):
+        entry = f"shoe{number}"
+        if verdict == "refused":
+            refused = house.admit(entry, error=ValidationFailed("No.").as_json())
+            job = house.store.transition(refused.id, State.PUBLISHING, reason="", outcome=State.FAILURE)
+        else:
+            job = house.finished(entry)
+        house.files.fails(number, ERRORS[kind])
+        publisher = house.publisher()
+        with suppress(Killed):
+            house.clock.passed_s += publisher.step(house.clock.passed_s)
+        hit = house.files.was_hit
+        _published_by_a_fresh_publisher(house, job)
+        if verdict == "normal":
+            latest = json.loads((house.outbox / f"{entry}.latest.json").read_bytes())
+            assert latest["job"] == job.id
+        if not hit:
+            assert number > 20
+            return
+    pytest.fail("it never ends")
+
+
+@pytest.mark.parametrize(
+    ("kind", "stride"),
+    [("ENOSPC", 7), *(pytest.param(k, 2, marks=pytest.mark.slow) for k in ("EIO", "EACCES", "ESTALE"))],
+)
+def test_any_call_may_fail_for_long(house: House, kind: str, stride: int) -> None:
+    """From the Nth call on all fail for ten minutes; the same publisher goes on by itself within a minute."""
+    house.files.fails(1, ERRORS["EIO"], times=0)
+    house.drive(house.publisher(), house.finished("probe"))
+    for number in range(1, house.files.calls, stride):
+        job = house.finished(f"shoe{number}")
+        house.files.fails(number, ERRORS[kind], times=10**9)
+        publisher = house.publisher()
+        job = house.drive(publisher, job, for_s=600)
+        if not job.final:  # at the end there is only latest.json left to write, which is given up
+            assert job.state is State.HELD
+            assert job.hold_code == ("DISK_FULL" if kind == "ENOSPC" else "SHARE_UNAVAILABLE")
+        house.files.works()
+        job = house.drive(publisher, job, for_s=60)
+        assert job.state is State.SUCCESS
+        assert len(house.results_of(job)) == 1
+        assert house.steps(job).count(State.PENDING) == 1
+
+
+def test_a_rename_that_reports_a_failure_but_happened(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS sends it twice when the first answer is lost; the second finds no source."""
+    real = BreakingFiles.rename_new
+    for number, code in enumerate((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EIO)):
+
+        def rename_new(files: BreakingFiles, source: Path, target: Path, code: int = code) -> None:
+            real(files, source, target)
+            raise OSError(code, "it says")
+
+        monkeypatch.setattr(BreakingFiles, "rename_new", rename_new)
+        job = house.drive(house.publisher(), house.finished(f"shoe{number}"))
+        assert job.result_path == str(house.outbox / f"shoe{number}")
+        assert len(house.results_of(job)) == 1
+        assert State.HELD not in house.steps(job)
+
+
+def test_retries_grow_to_a_minute_and_then_the_job_is_held(house: House) -> None:
+    job = house.finished()
+    house.files.only = lambda call, path: call == "mkdir"
+    house.files.fails(1, ERRORS["EIO"], times=10**9)
+    publisher = house.publisher()
+    waits = []
+    while house.store.job(job.id).state is State.PUBLISHING:
+        wait_s = publisher.step(house.clock.passed_s)
+        if wait_s:
+            waits.append(round(wait_s, 3))
+        house.clock.passed_s += wait_s
+    assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert waits == sorted(waits)
+    assert waits[-1] == 60.0
+    held = house.store.job(job.id)
+    assert held.hold_code == "SHARE_UNAVAILABLE"
+    assert str(house.outbox) in (held.hold_reason or "")
+
+
+def test_no_space_holds_at_once_and_names_the_share(house: House) -> None:
+    job = house.finished()
+    house.files.only = lambda call, path: call == "written"
+    house.files.fails(2, ERRORS["EDQUOT"], times=10**9)
+    house.configure(paths=({"server": house.outbox, "windows": "Z:\\props"},))
+    publisher = house.publisher()
+    publisher.step(0.0)
+    held = house.store.job(job.id)
+    assert held.state is State.HELD
+    assert held.hold_code == "DISK_FULL"
+    assert "quota" in (held.hold_reason or "")
+    assert "Z:\\props" in (held.hold_reason or "")
+    house.drive(publisher, job, for_s=3600)
+    assert house.steps(job).count(State.HELD) == 1, "nothing flaps while the disk is full"
+    assert not list(house.outbox.glob(".partial-*")), "what did not fit was given back"
+    house.files.works()
+    assert house.drive(publisher, job, for_s=60).state is State.SUCCESS
+
+
+def test_a_held_job_does_not_hold_up_others(house: House) -> None:
+    house.configure(inboxes=())
+    first, second = house.finished("first"), house.finished("second")
+    house.files.only = lambda call, path: f".partial-{first.id}" in str(path) and call == "mkdir"
+    house.files.fails(1, ERRORS["EACCES"], times=10**9)
+    publisher = house.publisher()
+    assert house.drive(publisher, second, for_s=1).state is State.SUCCESS
+    assert not house.store.job(first.id).final
+
+
+def test_an_outbox_that_is_not_there_holds(house: House) -> None:
+    publisher = house.publisher()
+    house.drive(publisher, house.finished("first"))
+    house.outbox.rename(house.outbox.with_name("away"))
+    house.outbox.mkdir()  # the empty mount point
+    job = house.drive(publisher, house.finished("second"), for_s=100)
+    assert job.hold_code == "SHARE_UNAVAILABLE"
+    assert list(house.outbox.iterdir()) == [], "nothing is written below an empty mount point"
+    house.outbox.rmdir()
+    house.outbox.with_name("away").rename(house.outbox)
+    assert house.drive(publisher, job, for_s=60).state is State.SUCCESS
+
+
+def test_a_held_job_may_be_cancelled_but_not_a_published_one(house: House) -> None:
+    job, published = house.finished("first"), house.finished("second")
+    house.files.fails(1, ERRORS["ENOSPC"], times=10**9)
+    publisher = house.publisher()
+    house.drive(publisher, job, for_s=10)
+    house.files.works()
+    house.files.only = lambda call, path: call == "fsync_folder" and path == house.outbox
+    house.files.fails(1, ERRORS["EIO"], times=10**9)
+    house.drive(publisher, published, for_s=600)
+    for held in (job, published):
+        if not house.store.job(held.id).final:
+            assert house.store.job(held.id).state is State.HELD
+            house.store.request_cancel(held.id, by="ann")
+    house.files.works()
+    house.files.only = lambda call, path: True
+    house.drive(publisher, published, for_s=100)
+    house.drive(publisher, job, for_s=100)
+    assert house.store.job(published.id).state is State.SUCCESS
+    for held in (job, published):
+        found = house.store.job(held.id)
+        assert len(house.results_of(held)) == (1 if found.state is State.SUCCESS else 0)
+
+
+def test_cancelled_while_held_leaves_nothing(house: House) -> None:
+    job = house.finished()
+    house.files.only = lambda call, path: call == "written"
+    house.files.fails(1, ERRORS["ENOSPC"], times=10**9)
+    publisher = house.publisher()
+    house.drive(publisher, job, for_s=10)
+    house.store.request_cancel(job.id, by="ann")
+    job = house.drive(publisher, job, for_s=100)
+    assert job.state is State.CANCELLED
+    assert house.visible() == []
+    assert not list(house.outbox.glob(".partial-*"))
+    assert house.store.transitions(job.id)[-1].by == "ann"
+
+
+def test_a_damaged_spool_runs_the_job_again(house: House) -> None:
+    job = house.finished()
+    (house.spooled(job) / "mesh.glb").write_bytes(b"rot")
+    publisher = house.publisher()
+    publisher.step(0.0)
+    again = house.store.job(job.id)
+    assert again.state is State.PENDING
+    assert again.manifest is None
+    assert house.visible() == []
+
+
+def test_a_refusal_is_published_from_the_store(house: House) -> None:
+    error = ValidationFailed("front.png is blank.").as_json()
+    job = house.admit("bad\udcff", name="bad_", error=error)
+    house.store.transition(job.id, State.PUBLISHING, reason="refused", outcome=State.FAILURE)
+    job = house.drive(house.publisher(), job)
+    assert job.state is State.FAILURE
+    folder = house.outbox / f"bad_.failed-{job.id}"
+    assert json.loads((folder / "error.json").read_bytes()) == error
+    facts = json.loads((folder / "job.json").read_bytes())
+    assert facts["job"]["bundle"] == r"bad\xff"
+    assert facts["job"]["entry"] == "bad%FF"
+
+
+def test_job_json_keeps_to_its_schema(house: House) -> None:
+    import jsonschema
+
+    from engine.quality import schema
+
+    job = house.drive(house.publisher(), house.finished())
+    error = ValidationFailed("No.").as_json()
+    refused = house.admit("other", error=error)
+    house.store.transition(refused.id, State.PUBLISHING, reason="refused", outcome=State.FAILURE)
+    refused = house.drive(house.publisher(), refused)
+    for each in (job, refused):
+        document = json.loads((Path(each.result_path or "") / "job.json").read_bytes())
+        jsonschema.validate(document, schema("job"))
+        assert document["job"]["id"] == each.id
+
+
+def test_latest_can_not_stop_a_job(house: House) -> None:
+    (house.outbox / "red-shoe.latest.json").mkdir()
+    job = house.drive(house.publisher(), house.finished(), for_s=10)
+    assert job.state is State.SUCCESS
+    assert State.HELD not in house.steps(job)
+
+
+def test_only_its_own_inboxes_jobs_are_published(house: House) -> None:
+    from daemon.publish import Publisher
+
+    job = house.finished()
+    other = Publisher(house.settings, house.store, house.clock, house.files, lambda: None, inboxes={"other"})
+    assert house.drive(other, job, for_s=60).state is State.PUBLISHING
