@@ -44,23 +44,23 @@ def trouble_of(error: OSError, place: str) -> InfrastructureError:
         what = "quota" if error.errno == errno.EDQUOT else "space"
         return DiskFull(
             f"There is no {what} left on {place}.",
-            suggestion="Free some space: the job goes on by itself.",
+            suggestion="Free some space.",
             **details,
         )
     if error.errno == errno.EROFS:
         return ShareUnavailable(
             f"{place[0].upper()}{place[1:]} is read-only.",
-            suggestion="Make it writable: the job goes on by itself.",
+            suggestion="Make it writable.",
             **details,
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return ShareUnavailable(
             f"The daemon may not write to {place}.",
-            suggestion="Let the user of the daemon write there: the job goes on by itself.",
+            suggestion="Let the user of the daemon write there.",
             **details,
         )
     return ShareUnavailable(
         f"{place[0].upper()}{place[1:]} can't be used: {reason}.",
-        suggestion="Check that the share is mounted and answers: the job goes on by itself.",
+        suggestion="Check that the share is mounted and answers.",
         **details,
     )
