@@ -37,6 +37,11 @@ class Files:
         """The names in a folder, sorted."""
         return sorted(os.listdir(folder))  # noqa: PTH208 - names, not paths
 
+    def folders(self, folder: Path) -> list[str]:
+        """The names of the folders in a folder; links to folders are none."""
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
     def lstat(self, path: Path) -> os.stat_result:
         """What a path is, links not followed."""
         return os.lstat(path)
