@@ -45,6 +45,9 @@ def accumulate(
     hessian: Floats,
     gradient: Floats,
     stats: Floats,
+    d_q: Floats,
+    jac: Floats,
+    slot: NDArray[np.int64],
 ) -> float:
     """Sum the robust cost and its Gauss-Newton system over all pairs of views.
 
@@ -54,21 +57,23 @@ def accumulate(
     codes). rotation: [6, 6, 3, 3], translation: [6, 6, 3]: camera B from camera A. pair_weight: [6, 6], 0 leaves a
     pair out. scales: silhouette, front, behind in pixels (behind 0: off), a code's step 0..1 (contradictions count from
     what it leaves open). hessian: [13, 13], gradient: [13],
-    stats: [6, 6, 6] are overwritten. Returns the cost, weighted but not divided by the number of points: a point that
-    meets nothing costs behind²/3, one on the surface 0.
+    stats: [6, 6, 6] are overwritten. d_q [2, 3], jac and slot [5]: to work in. Returns the cost, weighted but not
+    divided by the number of points: a point that meets nothing costs behind²/3, one on the surface 0.
     """
     h, w = fields.shape[1], fields.shape[2]
     half = 0.5 * w
     focal = math.exp(full[0])
-    hessian[:] = 0.0
-    gradient[:] = 0.0
-    stats[:] = 0.0
+    for m in range(PARAMETERS):
+        gradient[m] = 0.0
+        for n in range(PARAMETERS):
+            hessian[m, n] = 0.0
+    for m in range(6):
+        for n in range(6):
+            for k in range(6):
+                stats[m, n, k] = 0.0
     sil2, front2, behind, level = scales[0] * scales[0], scales[1] * scales[1], scales[2], scales[3]
     most = behind * behind / 3.0
     total = 0.0
-    jac = np.zeros(5)
-    slot = np.zeros(5, np.int64)
-    d_q = np.zeros((2, 3))
     for view_a in range(6):
         a, b = full[1 + view_a], full[7 + view_a]
         for i in range(starts[view_a], starts[view_a + 1]):
@@ -239,7 +244,6 @@ def _cholesky_solve(A: Floats, rhs: Floats) -> bool:
     return True
 
 
-@jit
 def fit(
     base: Floats,
     basis: Floats,
@@ -264,11 +268,47 @@ def fit(
     parameters to where they started (a view of constant depth leaves its scale open). schedule: [S, 4] the scales
     of `accumulate`. The rest is as in `accumulate`. Returns the cost per (point, view) pair.
     """
+    count = len(theta)
+    return _fit(
+        base, basis, theta, prior, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity,
+        ray, schedule, iterations, stats, np.zeros((2, PARAMETERS, PARAMETERS)), np.zeros((5, PARAMETERS)),
+        np.zeros((2, count)), np.zeros((count, count)), np.zeros((PARAMETERS, count)), np.zeros((2, 3)), np.zeros(5),
+        np.zeros(5, np.int64),
+    )  # fmt: skip
+
+
+@jit
+def _fit(
+    base: Floats,
+    basis: Floats,
+    theta: Floats,
+    prior: Floats,
+    points: Floats,
+    starts: NDArray[np.int64],
+    fields: NDArray[np.float32],
+    rotation: Floats,
+    translation: Floats,
+    pair_weight: Floats,
+    code_shift: float,
+    disparity: bool,
+    ray: bool,
+    schedule: Floats,
+    iterations: int,
+    stats: Floats,
+    hessians: Floats,
+    vectors: Floats,
+    steps: Floats,
+    system: Floats,
+    projected: Floats,
+    d_q: Floats,
+    jac: Floats,
+    slot: NDArray[np.int64],
+) -> float:
+    """`fit`. To work in: hessians [2, 13, 13], vectors [5, 13], steps [2, P], system [P, P], projected [13, P]."""
     count = theta.shape[0]
-    hessian, gradient = np.zeros((PARAMETERS, PARAMETERS)), np.zeros(PARAMETERS)
-    trial_hessian, trial_gradient = np.zeros((PARAMETERS, PARAMETERS)), np.zeros(PARAMETERS)
-    full, origin, trial, trial_full = np.zeros(PARAMETERS), np.zeros(PARAMETERS), np.zeros(count), np.zeros(PARAMETERS)
-    system, step, projected = np.zeros((count, count)), np.zeros(count), np.zeros((PARAMETERS, count))
+    hessian, trial_hessian = hessians[0], hessians[1]
+    gradient, trial_gradient, full, origin, trial_full = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
+    trial, step = steps[0], steps[1]
     for m in range(PARAMETERS):
         full[m] = base[m]
         for n in range(count):
@@ -279,7 +319,7 @@ def fit(
         scales = schedule[stage]
         cost = accumulate(
             full, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity, ray, scales,
-            hessian, gradient, stats,
+            hessian, gradient, stats, d_q, jac, slot,
         )  # fmt: skip
         for m in range(PARAMETERS):
             cost += prior[m] * (full[m] - origin[m]) ** 2
@@ -322,17 +362,20 @@ def fit(
                 trial_full[0] = min(max(trial_full[0], -1.01), 3.64)
                 new = accumulate(
                     trial_full, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity,
-                    ray, scales, trial_hessian, trial_gradient, stats,
+                    ray, scales, trial_hessian, trial_gradient, stats, d_q, jac, slot,
                 )  # fmt: skip
                 for m in range(PARAMETERS):
                     new += prior[m] * (trial_full[m] - origin[m]) ** 2
                 if new < cost:
                     gain = (cost - new) / cost
                     cost = new
-                    theta[:] = trial
-                    full[:] = trial_full
-                    hessian[:] = trial_hessian
-                    gradient[:] = trial_gradient
+                    for n in range(count):
+                        theta[n] = trial[n]
+                    for m in range(PARAMETERS):
+                        full[m] = trial_full[m]
+                        gradient[m] = trial_gradient[m]
+                        for n in range(PARAMETERS):
+                            hessian[m, n] = trial_hessian[m, n]
                     damping = max(damping / 8.0, 1e-7)
                     accepted = True
                     break
@@ -342,7 +385,7 @@ def fit(
     last = schedule[schedule.shape[0] - 1]
     cost = accumulate(
         full, points, starts, fields, rotation, translation, pair_weight, code_shift, disparity, ray, last,
-        hessian, gradient, stats,
+        hessian, gradient, stats, d_q, jac, slot,
     )  # fmt: skip
     pairs = 0.0
     for view_a in range(6):

@@ -22,7 +22,7 @@ from skimage.measure import find_contours
 from engine.calibrate.model import Family
 from engine.calibrate.observe import Observation
 from engine.calibrate.problem import project
-from engine.jit import jit, parallel_map
+from engine.jit import jit_allocating, parallel_map
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ def _relative(poses: Floats, a: int, b: int) -> tuple[Floats, Floats]:
     return np.ascontiguousarray(inverse @ poses[a, :3, :3]), inverse @ (poses[a, :3, 3] - poses[b, :3, 3])
 
 
-@jit
+@jit_allocating
 def _outermost(rays: Floats, z: Floats, R: Floats, t: Floats, directions: Floats, margin: float) -> NDArray[np.bool_]:
     """[k] which points at rays·z lie, in the other camera, within `margin` of the outermost along a direction."""
     count, fan = len(z), len(directions)

@@ -26,12 +26,21 @@ EDGE_REACH_PX = 20.0
 
 @jit
 def _integrate(
-    phi: Any, x0: Any, x1: Any, origin: Any, voxel: Any, pixels: Any, views: Any, truncation: Any, tolerance: Any
+    phi: Any,
+    x0: Any,
+    x1: Any,
+    origin: Any,
+    voxel: Any,
+    pixels: Any,
+    views: Any,
+    truncation: Any,
+    tolerance: Any,
+    distances: Any,
+    weights: Any,
 ) -> Any:  # pragma: no cover
-    """Fill phi[x0:x1]. pixels [N, h, w, 8] and views [N, 18]: see `ViewMaps`."""
+    """Fill phi[x0:x1]. pixels [N, h, w, 8] and views [N, 18]: see `ViewMaps`; distances, weights [N]: to work in."""
     _, Y, Z = phi.shape
     n = len(views)
-    distances, weights = np.zeros(n), np.zeros(n)
     for i in range(x0, x1):
         for j in range(Y):
             for k in range(Z):
@@ -110,7 +119,20 @@ def integrate(
     truncation, tolerance = TRUNCATION_VOXELS * voxel_size, TOLERANCE_VOXELS * voxel_size
 
     def fill(band: tuple[int, int]) -> None:
-        _integrate(phi, band[0], band[1], origin, voxel_size, maps.pixels, maps.table, truncation, tolerance)
+        distances, weights = np.zeros((2, len(maps.table)))
+        _integrate(
+            phi,
+            band[0],
+            band[1],
+            origin,
+            voxel_size,
+            maps.pixels,
+            maps.table,
+            truncation,
+            tolerance,
+            distances,
+            weights,
+        )
 
     bands = row_bands(shape[0], 32)
     for first in range(0, len(bands), 8):

@@ -59,8 +59,7 @@ def fuse(
     disparity = parallel_map(dequantise, range(len(views)))
     checkpoint(0.5)
     for n, surface in enumerate(disparity):
-        rows, columns = surface.shape
-        put_surface(maps.pixels[n, :rows, :columns], surface)
+        put_surface(maps.pixels[n], surface)
     depth = {
         name: _whole(surface, view, bundle.depth_size_px)
         for name, view, surface in zip(VIEW_NAMES, views, disparity, strict=True)

@@ -59,9 +59,8 @@ def _find_rims(pixels: Any) -> None:  # pragma: no cover
 
 
 @jit
-def _local_planes(pixels: Any) -> None:  # pragma: no cover
-    """Gradients of the disparity from the neighbours on the same surface. pixels: [h, w, CHANNELS]."""
-    H, W, _ = pixels.shape
+def _local_planes(pixels: Any, H: Any, W: Any) -> None:  # pragma: no cover
+    """Gradients of the disparity on one surface, in the first [H, W] of pixels [h, w, CHANNELS]."""
     for y in range(1, H - 1):
         for x in range(1, W - 1):
             c, t = pixels[y, x, 0], pixels[y, x, 7]
@@ -101,9 +100,13 @@ def edge_maps(middle: Image, jump: Image) -> NDArray[np.float32]:
 
 
 def put_surface(pixels: NDArray[np.float32], disparity: Image) -> None:
-    """Replace the disparity by the dequantised one and fill in its gradients; pixels [h, w, CHANNELS] is changed."""
-    pixels[..., DISPARITY] = disparity
-    _local_planes(pixels)
+    """Replace the disparity by the dequantised one and fill in its gradients.
+
+    pixels: [h, w, CHANNELS], a view's map with empty rows and columns after it, is changed. disparity: the view's.
+    """
+    rows, columns = disparity.shape
+    pixels[:rows, :columns, DISPARITY] = disparity
+    _local_planes(pixels, rows, columns)
 
 
 def stack(views: list[NDArray[np.float32]], corners_px: list[tuple[int, int]], cameras: list[Camera]) -> ViewMaps:

@@ -47,19 +47,18 @@ def light_rows(
     openness: Array, axes: Array, centre: Array, vertices: Array, supersample: int, height: int,
     face_index: Array, barycentric: Array, depth: Array,
     wire_clip: Array, wire_faces: Array, wire_index: Array, wire_barycentric: Array, wire_depth: Array,
-    wire_alpha: float, wire_reach: float, rgb: Array, coverage: Array,
+    wire_alpha: float, wire_reach: float, texel: Array, rgb: Array, coverage: Array,
 ) -> None:  # fmt: skip
     """Texture, light and wire a supersampled band [h·s, W·s] of a picture `height` samples high, and average it.
 
     normals: [F, 3, 3] float32 at the faces' corners. openness: [V] float32. axes: [3, 3] the camera's right, down and
     forward in the world; centre: [3] its position. vertices: [V, 3] float64. The wire_ arrays are the same for the mesh
-    whose edges are drawn where it is within wire_reach of the surface. Out, zero before: rgb [h, W, 3] and coverage
-    [h, W] float32.
+    whose edges are drawn where it is within wire_reach of the surface. texel: [1, 3] float32, to work in.
+    Out, zero before: rgb [h, W, 3] and coverage [h, W] float32.
     """
     rows, width = face_index.shape
     share = 1.0 / (supersample * supersample)
     line_px = 0.4 * supersample  # half the line's width, in samples
-    texel = np.zeros((width, 3), np.float32)
     last, last_wire = -1, -1
     g = w = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for line in range(rows):
@@ -87,8 +86,9 @@ def light_rows(
                 levels[0, 1],
                 levels[0, 2],
             )
-            texel[column] = 0
-            add_trilinear(texels, levels, u, v, level, 1 / 255, texel, column)
+            for c in range(3):
+                texel[0, c] = 0
+            add_trilinear(texels, levels, u, v, level, 1 / 255, texel, np.int64(0))
 
             # The normal, and the direction to the camera, in camera axes with y up and z towards the viewer.
             n0 = n1 = n2 = e0 = e1 = e2 = 0.0
@@ -119,10 +119,10 @@ def light_rows(
                 )
                 ink = wire_alpha * min(max(line_px - nearest + 0.5, 0.0), 1.0)
             # Dark lines, light ones on what is nearly black.
-            luma = factor * (0.3 * texel[column, 0] + 0.6 * texel[column, 1] + 0.1 * texel[column, 2])
+            luma = factor * (0.3 * texel[0, 0] + 0.6 * texel[0, 1] + 0.1 * texel[0, 2])
             tone = 1.0 if luma < 0.22 else 0.0
             for c in range(3):
-                value = min(texel[column, c] * factor + gloss, 1.0)
+                value = min(texel[0, c] * factor + gloss, 1.0)
                 value += ink * (tone - value)
                 rgb[y, column // supersample, c] += np.float32(value * share)
             coverage[y, column // supersample] += np.float32(share)

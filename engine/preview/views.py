@@ -153,6 +153,7 @@ def _draw(stage: _Stage, azimuth_deg: float, size_px: int) -> NDArray[np.uint8]:
             edges.depth,
             WIRE_ALPHA,
             0.03 * stage.radius,
+            np.empty((1, 3), np.float32),
             rgb[a:b],
             coverage[a:b],
         )

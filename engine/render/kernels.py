@@ -60,9 +60,12 @@ def rasterize_rows(
     """
     rows, width = face_index.shape
     half = SUBPIXELS // 2
-    face_index[:] = -1
-    barycentric[:] = 0
-    depth[:] = 0  # holds 1/z until the end
+    for line in range(rows):
+        for column in range(width):
+            face_index[line, column] = -1
+            barycentric[line, column, 0] = 0
+            barycentric[line, column, 1] = 0
+            depth[line, column] = 0  # holds 1/z until the end
     for t in range(len(triangles)):
         i0, i1, i2 = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         if not (usable[i0] and usable[i1] and usable[i2]):
@@ -126,12 +129,13 @@ def rasterize_rows(
                 face_index[line, column] = face
                 b0, b1 = q0 / total, q1 / total
                 if t >= face_count:
-                    weights = clipped_weights[t - face_count]
+                    part = t - face_count
                     b2 = 1 - b0 - b1
-                    b0, b1 = (
-                        b0 * weights[0, 0] + b1 * weights[1, 0] + b2 * weights[2, 0],
-                        b0 * weights[0, 1] + b1 * weights[1, 1] + b2 * weights[2, 1],
-                    )
+                    a0, a1 = b0, b1
+                    b0 = a0 * clipped_weights[part, 0, 0] + a1 * clipped_weights[part, 1, 0]
+                    b0 += b2 * clipped_weights[part, 2, 0]
+                    b1 = a0 * clipped_weights[part, 0, 1] + a1 * clipped_weights[part, 1, 1]
+                    b1 += b2 * clipped_weights[part, 2, 1]
                 barycentric[line, column, 0] = b0
                 barycentric[line, column, 1] = b1
     for line in range(rows):
@@ -187,7 +191,8 @@ def barycentric_derivatives(
         for column in range(width):
             face = face_index[row, column]
             if face < 0:
-                out[row, column] = 0
+                for k in range(4):
+                    out[row, column, k // 2, k % 2] = 0
                 continue
             g = weight_gradients(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
             z = np.float64(depth[row, column])
@@ -208,7 +213,8 @@ def interpolate_rows(
         for column in range(face_index.shape[1]):
             face = face_index[row, column]
             if face < 0:
-                out[row, column] = 0
+                for c in range(attributes.shape[1]):
+                    out[row, column, c] = 0
                 continue
             i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
             b0, b1 = barycentric[row, column, 0], barycentric[row, column, 1]
@@ -232,7 +238,9 @@ def interpolate_derivative_rows(
         for column in range(face_index.shape[1]):
             face = face_index[row, column]
             if face < 0:
-                out[row, column] = 0
+                for c in range(attributes.shape[1]):
+                    out[row, column, c, 0] = 0
+                    out[row, column, c, 1] = 0
                 continue
             i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
             for c in range(attributes.shape[1]):
@@ -294,7 +302,8 @@ def sample_points(
 ) -> None:
     """Points first..end: uv [N, 2] float32, uv_dxy [N, 2, 2] float32 (or [0, 2, 2]: bilinear), out [N, C] float32."""
     for i in range(first, end):
-        out[i] = 0
+        for c in range(out.shape[1]):
+            out[i, c] = 0
         level = 0.0
         if len(uv_dxy) > 0:
             level = mip_level(

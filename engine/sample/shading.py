@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.camera import Camera
-from engine.jit import jit, jit_inline, parallel_map, row_bands, thread_count
+from engine.jit import jit, jit_allocating, jit_inline, parallel_map, row_bands, thread_count
 from engine.mesh import Mesh
 from engine.render import Render, render_depth, to_clip
 from engine.render.mipmap import mip_chain
@@ -207,7 +207,7 @@ def _colour(
         rgb[c] *= point[6] * grain
 
 
-@jit
+@jit_allocating
 def _shade_rows(
     attributes: Array, materials: Array, decals: Array, texels: Array, levels: Array, decal_levels: Array,
     faces: Array, supersample: int, pixel_over_depth: float,
@@ -246,7 +246,7 @@ def _shade_rows(
                     rgb[y, x, c] += np.float32(min(colour[c], 255.0) * weight / 255)
 
 
-@jit
+@jit_allocating
 def _bake_points(
     attributes: Array, materials: Array, decals: Array, texels: Array, levels: Array, decal_levels: Array,
     corners: Array, weights: Array, width: float, out: Array,

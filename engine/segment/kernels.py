@@ -10,15 +10,28 @@ from engine.jit import jit
 Real = NDArray[np.float32]
 
 
-@jit
 def squared_distance(mask: NDArray[np.bool_]) -> Real:
     """Squared Euclidean distance [h, w] of each pixel's centre to the nearest centre where mask [h, w] is set.
 
     Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions" (2012): columns, then rows.
     1e10 and more where nothing is set.
     """
+    w = mask.shape[1]
+    out = np.empty(mask.shape, np.float32)
+    _squared_distance(np.ascontiguousarray(mask), out, np.empty(w), np.empty(w, np.int64), np.empty(w + 1))
+    return out
+
+
+@jit
+def _squared_distance(
+    mask: NDArray[np.bool_],
+    out: Real,
+    f: NDArray[np.float64],
+    place: NDArray[np.int64],
+    start: NDArray[np.float64],
+) -> None:
+    """`squared_distance` into out [h, w]; f, place [w] and start [w + 1]: to work in."""
     h, w = mask.shape
-    out = np.empty((h, w), np.float32)
     far = np.float32(1e5)
     for x in range(w):
         out[0, x] = np.float32(0) if mask[0, x] else far
@@ -28,9 +41,6 @@ def squared_distance(mask: NDArray[np.bool_]) -> Real:
     for y in range(h - 2, -1, -1):
         for x in range(w):
             out[y, x] = min(out[y, x], out[y + 1, x] + np.float32(1))
-    f = np.empty(w, np.float64)
-    place = np.empty(w, np.int64)
-    start = np.empty(w + 1, np.float64)
     for y in range(h):
         for x in range(w):
             f[x] = np.float64(out[y, x]) ** 2
@@ -55,10 +65,8 @@ def squared_distance(mask: NDArray[np.bool_]) -> Real:
                 k += 1
             v = place[k]
             out[y, x] = (x - v) * (x - v) + f[v]
-    return out
 
 
-@jit
 def describe(
     rgb: NDArray[np.uint8], background: Real, foreground: Real, step: int
 ) -> tuple[Real, NDArray[np.int32], Real, Real, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -70,16 +78,33 @@ def describe(
     background's and the foreground's colours in their deviations, and whether [h, w] it is a darker shade of the
     background, by more than a third.
     """
-    h, w = rgb.shape[:2]
-    hs, ws = background.shape[:2]
-    slope = np.zeros((h, w), np.float32)
-    bins = np.empty((h, w), np.int32)
-    to_b = np.empty((h, w), np.float32)
-    to_f = np.empty((h, w), np.float32)
-    shade = np.zeros((h, w), np.bool_)
-    dark = np.zeros((h, w), np.bool_)
-    b = np.empty(4, np.float32)
-    f = np.empty(4, np.float32)
+    shape = rgb.shape[:2]
+    slope, bins = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    to_b, to_f = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    dark, shade = np.empty(shape, np.bool_), np.empty(shape, np.bool_)
+    near = np.empty((2, 4), np.float32)
+    _describe(rgb, background, foreground, step, near, slope, bins, to_b, to_f, dark, shade)
+    return slope, bins, to_b, to_f, dark, shade
+
+
+@jit
+def _describe(
+    rgb: NDArray[np.uint8],
+    background: Real,
+    foreground: Real,
+    step: int,
+    near: Real,
+    slope: Real,
+    bins: NDArray[np.int32],
+    to_b: Real,
+    to_f: Real,
+    dark: NDArray[np.bool_],
+    shade: NDArray[np.bool_],
+) -> None:
+    """`describe` into slope..shade [h, w]; near [2, 4]: to work in."""
+    h, w = rgb.shape[0], rgb.shape[1]
+    hs, ws = background.shape[0], background.shape[1]
+    b, f = near[0], near[1]
     for y in range(h):
         sy = min(np.float32(y) / step, np.float32(hs - 1))
         y0 = int(sy)
@@ -129,10 +154,8 @@ def describe(
             red, green, blue = int(rgb[y, x, 0]), int(rgb[y, x, 1]), int(rgb[y, x, 2])
             light = (red + 2 * green + blue) >> 4
             bins[y, x] = (light * 64 + ((green - red + 256) >> 3)) * 64 + ((green - blue + 256) >> 3)
-    return slope, bins, to_b, to_f, dark, shade
 
 
-@jit
 def matte(
     rgb: NDArray[np.uint8], small: NDArray[np.uint8], distance: Real, factor: int, out: NDArray[np.uint8]
 ) -> None:
@@ -143,11 +166,18 @@ def matte(
     distance from the contour; where they don't differ, alpha follows the contour.
     rgb: [h·factor, w·factor, 3]. small: [h, w, 3]. distance: [h, w] in small's pixels, positive inside.
     """
+    _matte(rgb, small, distance, factor, np.empty((2, 3), np.float32), out)
+
+
+@jit
+def _matte(
+    rgb: NDArray[np.uint8], small: NDArray[np.uint8], distance: Real, factor: int, mean: Real, out: NDArray[np.uint8]
+) -> None:
+    """`matte`; mean [2, 3]: to work in."""
     h, w = distance.shape
     reach = 6
     one, half = np.float32(1), np.float32(0.5)
-    f = np.empty(3, np.float32)
-    b = np.empty(3, np.float32)
+    f, b = mean[0], mean[1]
     for y in range(h):
         for x in range(w):
             d = distance[y, x]
@@ -155,8 +185,9 @@ def matte(
                 continue
             fw = np.float32(0)
             bw = np.float32(0)
-            f[:] = 0
-            b[:] = 0
+            for k in range(3):
+                f[k] = 0
+                b[k] = 0
             for yy in range(max(0, y - reach), min(h, y + reach + 1)):
                 for xx in range(max(0, x - reach), min(w, x + reach + 1)):
                     other = distance[yy, xx]

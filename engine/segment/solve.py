@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from engine.jit import jit
 
 
-@jit
 def minimise_cut(
     u: NDArray[np.float32],
     cost: NDArray[np.float32],
@@ -25,11 +24,25 @@ def minimise_cut(
     the start and, off the active pixels, the boundary values. active: flat indices, ascending, none on the first or
     last row or column. sides: the same with the pixels left of and above them: an edge belongs to the pixel before it.
     """
+    _minimise_cut(u, cost, edge, active, sides, width, iterations, np.zeros_like(u), np.zeros_like(u), u.copy())
+
+
+@jit
+def _minimise_cut(
+    u: NDArray[np.float32],
+    cost: NDArray[np.float32],
+    edge: NDArray[np.float32],
+    active: NDArray[np.int32],
+    sides: NDArray[np.int32],
+    width: int,
+    iterations: int,
+    px: NDArray[np.float32],
+    py: NDArray[np.float32],
+    bar: NDArray[np.float32],
+) -> None:
+    """`minimise_cut`; px, py of 0 and bar, a copy of u: to work in."""
     step = np.float32(0.35)
     one, zero = np.float32(1), np.float32(0)
-    px = np.zeros_like(u)
-    py = np.zeros_like(u)
-    bar = u.copy()
     for _ in range(iterations):
         for k in range(len(sides)):
             i = sides[k]

@@ -78,18 +78,21 @@ def _emit(
     x1: Any,
     first_vertex: Any,
     first_triangle: Any,
+    ids: Any,
     positions: Any,
     faces: Any,
 ) -> Any:  # pragma: no cover
-    """Vertices and triangles of the layers x0 <= x < x1. edges [12, 4] int64: each edge's axis and start."""
+    """Vertices and triangles of the layers x0 <= x < x1.
+
+    edges [12, 4] int64: each edge's axis and start. ids [2, 3, Y, Z] int32, to work in: the numbers of the vertices of
+    two layers.
+    """
     X, Y, Z = values.shape
-    here = np.zeros((3, Y, Z), np.int32)
-    after = np.zeros((3, Y, Z), np.int32)
-    _number(values, x0, first_vertex[x0], here, positions, True)
-    for x in range(x0, x1):
-        if x + 1 == X:
-            break
-        _number(values, x + 1, first_vertex[x + 1], after, positions, x + 1 < x1)
+    for layer in range(x0, min(x1 + 1, X)):
+        _number(values, layer, first_vertex[layer], ids[layer & 1], positions, layer < x1)
+        if layer == x0:
+            continue
+        x = layer - 1
         n = first_triangle[x]
         for y in range(Y - 1):
             case = 0
@@ -107,10 +110,8 @@ def _emit(
                     for corner in range(3):
                         edge = table[case, k, corner]
                         axis, dx, dy, dz = edges[edge, 0], edges[edge, 1], edges[edge, 2], edges[edge, 3]
-                        ids = after if dx else here
-                        faces[n, corner] = ids[axis, y + dy, z - 1 + dz]
+                        faces[n, corner] = ids[(x + dx) & 1, axis, y + dy, z - 1 + dz]
                     n += 1
-        here, after = after, here
 
 
 def marching_cubes(values: NDArray[np.float32], origin: NDArray[np.float64], voxel_size: float) -> Mesh:
@@ -134,7 +135,17 @@ def marching_cubes(values: NDArray[np.float32], origin: NDArray[np.float64], vox
     faces = np.empty((int(triangles.sum()), 3), np.int32)
     parallel_map(
         lambda band: _emit(
-            values, counts, table, edges, band[0], band[1], first_vertex, first_triangle, positions, faces
+            values,
+            counts,
+            table,
+            edges,
+            band[0],
+            band[1],
+            first_vertex,
+            first_triangle,
+            np.empty((2, 3, *values.shape[1:]), np.int32),
+            positions,
+            faces,
         ),
         bands,
     )

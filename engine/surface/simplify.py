@@ -144,16 +144,29 @@ def _spoils(
 
 
 @jit
-def _collapse(P: Any, faces: Any, target: Any, least_area2: Any, regularity: Any) -> Any:  # pragma: no cover
+def _collapse(
+    P: Any,
+    faces: Any,
+    Q: Any,
+    p: Any,
+    head: Any,
+    following: Any,
+    valence: Any,
+    version: Any,
+    mark: Any,
+    keys: Any,
+    ends: Any,
+    target: Any,
+    least_area2: Any,
+    regularity: Any,
+) -> Any:  # pragma: no cover
     """Collapse edges, cheapest first, until `target` faces are left or none may be collapsed.
 
     P [V, 3] float64 and faces [F, 3] int32 are changed in place; a dead face has faces[f, 0] = -1. Returns faces left.
+    To work in: Q [V, 10] float64 of 0, p [3] float64; int32: head [V] of -1, following [3F], valence and version [V] of
+    0, mark [V] of -1; the heap keys [3F] float64, ends [3F, 3] int32.
     """
-    V, F = len(P), len(faces)
-    head = np.full(V, -1, np.int32)
-    following = np.empty(3 * F, np.int32)
-    Q = np.zeros((V, 10))
-    valence = np.zeros(V, np.int32)
+    F = len(faces)
     for f in range(F):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ux, uy, uz = P[b, 0] - P[a, 0], P[b, 1] - P[a, 1], P[b, 2] - P[a, 2]
@@ -179,18 +192,13 @@ def _collapse(P: Any, faces: Any, target: Any, least_area2: Any, regularity: Any
             following[3 * f + k] = head[i]
             head[i] = 3 * f + k
             valence[i] += 1
-    capacity = 3 * F
-    keys = np.empty(capacity)
-    ends = np.empty((capacity, 3), np.int32)
-    version = np.zeros(V, np.int32)
-    mark = np.full(V, -1, np.int32)
-    p = np.zeros(3)
-    size = 0
+    capacity = len(keys)
+    size = np.int64(0)
     for f in range(F):
         for k in range(3):
             a, b = faces[f, k], faces[f, (k + 1) % 3]
             if a < b:
-                size = _push(keys, ends, size, _cost(Q, P, a, b, regularity, p), a, b, 0)
+                size = _push(keys, ends, size, _cost(Q, P, a, b, regularity, p), a, b, np.int64(0))
     alive, stamp = F, 0
     while alive > target and size > 0:
         a, b, seen = ends[0, 0], ends[0, 1], ends[0, 2]
@@ -260,18 +268,17 @@ def _collapse(P: Any, faces: Any, target: Any, least_area2: Any, regularity: Any
         valence[a] = count
         version[a] += 1
         if size + count > capacity:  # drop the entries that are out of date
-            fresh = 0
-            old_keys, old_ends = keys.copy(), ends.copy()
-            for e in range(size):
-                i, j = old_ends[e, 0], old_ends[e, 1]
-                if head[i] >= 0 and head[j] >= 0 and old_ends[e, 2] == version[i] + version[j]:
-                    fresh = _push(keys, ends, fresh, old_keys[e], i, j, old_ends[e, 2])
+            fresh = np.int64(0)
+            for e in range(size):  # the new heap grows within what has been read of the old one
+                i, j, seen = ends[e, 0], ends[e, 1], ends[e, 2]
+                if head[i] >= 0 and head[j] >= 0 and seen == version[i] + version[j]:
+                    fresh = _push(keys, ends, fresh, keys[e], i, j, np.int64(seen))
             size = fresh
         corner = kept
         while corner >= 0:
             f, k = corner // 3, corner % 3
             i = faces[f, (k + 1) % 3]
-            size = _push(keys, ends, size, _cost(Q, P, a, i, regularity, p), a, i, version[a] + version[i])
+            size = _push(keys, ends, size, _cost(Q, P, a, i, regularity, p), a, i, np.int64(version[a] + version[i]))
             corner = following[corner]
     return alive
 
@@ -286,7 +293,23 @@ def simplify(mesh: Mesh, target_faces: int, checkpoint: Checkpoint) -> Mesh:
     vertices, faces = mesh.vertices.copy(), mesh.faces.copy()
     extent = float(np.ptp(vertices, axis=0).max())
     checkpoint(0.0)
-    _collapse(vertices, faces, target_faces, (1e-9 * extent * extent) ** 2, REGULARITY)
+    V, corners = len(vertices), faces.size
+    _collapse(
+        vertices,
+        faces,
+        np.zeros((V, 10)),
+        np.zeros(3),
+        np.full(V, -1, np.int32),
+        np.empty(corners, np.int32),
+        np.zeros(V, np.int32),
+        np.zeros(V, np.int32),
+        np.full(V, -1, np.int32),
+        np.empty(corners),
+        np.empty((corners, 3), np.int32),
+        target_faces,
+        (1e-9 * extent * extent) ** 2,
+        REGULARITY,
+    )
     checkpoint(1.0)
     alive: NDArray[np.bool_] = faces[:, 0] >= 0
     return compact(Mesh(vertices, faces[alive]))

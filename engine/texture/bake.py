@@ -138,6 +138,7 @@ def _bake(
             _LEAST,
             _REST,
             _AGREEMENT,
+            np.empty((len(samples), 4), np.float32),
             total,
         )
         part = image[slice(*rows)]

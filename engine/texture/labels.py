@@ -26,15 +26,17 @@ def face_adjacency(faces: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray
 
 
 @jit
-def propagate(data: Array, start: Array, neighbour: Array, pair: Array, smooth: Array, message: Array) -> None:
+def propagate(
+    data: Array, start: Array, neighbour: Array, pair: Array, smooth: Array, message: Array, belief: Array
+) -> None:
     """One sweep of min-sum messages, forth and back over the faces (TRW-S order, Kolmogorov, PAMI 2006).
 
     data: [F, L] float32. start: [F+1], neighbour, pair: [2E] int32, the faces' half edges and their pairs; half edges
     2p and 2p+1 belong to pair p. smooth: [E, L, L] float32, symmetric. message: [2E, L], half edge's face from its
-    neighbour; updated in place. Here each face's weight is 1 / max(neighbours before, neighbours after).
+    neighbour; updated in place. belief: [L] float32, to work in. Each face's weight is
+    1 / max(neighbours before, neighbours after).
     """
     F, L = data.shape
-    belief = np.empty(L, np.float32)
     for sweep in range(2):
         for k in range(F):
             f = k if sweep == 0 else F - 1 - k
@@ -107,7 +109,7 @@ def solve_labels(
     pair = np.ascontiguousarray(order // 2, np.int32)
     message = np.zeros((len(order), L), np.float32)
     for _ in range(sweeps):
-        propagate(data, start, neighbour, pair, smooth, message)
+        propagate(data, start, neighbour, pair, smooth, message, np.empty(L, np.float32))
     belief = data.copy()
     owner = face[order]
     for j in range(L):

@@ -43,14 +43,14 @@ def chart_spans(owner: Array, origin: Array, width: Array, height: Array, block:
 
 
 @jit
-def place_charts(order: Array, row: Array, spans: Array, columns: Array, side: int, position: Array) -> bool:
+def place_charts(order: Array, row: Array, spans: Array, columns: Array, last_taken: Array, position: Array) -> bool:
     """First fit, row by row: each chart at the highest, then leftmost place where its spans are free.
 
     order: charts, placed in this order. columns: [C] blocks a chart is wide. position: [C, 2] int32 (x, y) in blocks,
-    out. Returns False where one does not fit.
+    out. last_taken: [side, side] int32 of -1, to work in: the rightmost taken block at or before x in row y, -1 for
+    none. Returns False where one does not fit.
     """
-    # last_taken[y, x]: the rightmost taken block at or before x in row y, -1 for none.
-    last_taken = np.full((side, side), -1, np.int32)
+    side = len(last_taken)
     for n in range(len(order)):
         c = order[n]
         rows = row[c + 1] - row[c]
@@ -105,6 +105,6 @@ def pack(layout: Layout, size_px: int, block: int) -> NDArray[np.float64] | None
         return None
     order = np.lexsort((np.arange(len(rows)), -columns, -rows))
     position = np.zeros((len(rows), 2), np.int32)
-    if not place_charts(order, row, spans, columns, side, position):
+    if not place_charts(order, row, spans, columns, np.full((side, side), -1, np.int32), position):
         return None
     return np.asarray(position * float(block))

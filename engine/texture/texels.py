@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import jit
@@ -106,6 +105,7 @@ def mix_views(
     least: float,
     rest: float,
     agreement: float,
+    colour: Array,
     total: Array,
 ) -> None:
     """Mix the views' colours at a band's texels.
@@ -114,12 +114,11 @@ def mix_views(
     shift: [K, V, 3] float32, what levels its colours with the other views'. The chosen view sets the colour; the
     others count for `rest` times their weight as far as they agree with it, exp(-(difference/agreement)²), so that they
     take away noise but leave no ghosts, and for `least` in any case, so that they serve where the chosen one fails.
-    total: [N, 4] float32, out: colour and the sum of the samples' own weights.
+    total: [N, 4] float32, out: colour and the sum of the samples' own weights. colour: [K, 4] float32, to work in: the
+    levelled colours and how much each view counts.
     """
     w = face_index.shape[1]
     K = len(samples)
-    chosen = np.empty(K, np.float32)
-    colour = np.empty((K, 3), np.float32)
     for n in range(count):
         y, x = texel[n] // w, texel[n] % w
         f = face_index[y, x]
@@ -134,8 +133,8 @@ def mix_views(
                 continue
             for j in range(3):
                 colour[k, j] = samples[k, n, j] + p * shift[k, a, j] + q * shift[k, b, j] + r * shift[k, c, j]
-            chosen[k] = p * favour[k, a] + q * favour[k, b] + r * favour[k, c] + least
-            weight = samples[k, n, 3] * chosen[k]
+            colour[k, 3] = p * favour[k, a] + q * favour[k, b] + r * favour[k, c] + least
+            weight = samples[k, n, 3] * colour[k, 3]
             red += weight * colour[k, 0]
             green += weight * colour[k, 1]
             blue += weight * colour[k, 2]
@@ -151,7 +150,7 @@ def mix_views(
             if samples[k, n, 3] <= 0:
                 continue
             apart = (colour[k, 0] - red) ** 2 + (colour[k, 1] - green) ** 2 + (colour[k, 2] - blue) ** 2
-            weight = samples[k, n, 3] * (chosen[k] + rest * math.exp(-apart / (3 * agreement * agreement)))
+            weight = samples[k, n, 3] * (colour[k, 3] + rest * math.exp(-apart / (3 * agreement * agreement)))
             sums = (
                 sums[0] + weight * colour[k, 0],
                 sums[1] + weight * colour[k, 1],

@@ -46,7 +46,7 @@ def test_gradient_equals_finite_differences(disparity: bool, ray: bool, behind: 
     def cost(at: np.ndarray) -> float:
         return accumulate(
             at, points, starts, fields, rotation, translation, pairs, 0.0, disparity, ray, scales, hessian, gradient,
-            stats,
+            stats, np.zeros((2, 3)), np.zeros(5), np.zeros(5, np.int64),
         )  # fmt: skip
 
     cost(full)
@@ -63,7 +63,8 @@ def test_hessian_is_symmetric_and_positive() -> None:
     hessian, gradient, stats = np.zeros((13, 13)), np.zeros(13), np.zeros((6, 6, 6))
     accumulate(
         full, points, starts, fields, rotation, translation, 1.0 - np.eye(6), 0.0, False, False,
-        np.array([5.0, 8.0, 6.0, 0.004]), hessian, gradient, stats,
+        np.array([5.0, 8.0, 6.0, 0.004]), hessian, gradient, stats, np.zeros((2, 3)), np.zeros(5),
+        np.zeros(5, np.int64),
     )  # fmt: skip
     np.testing.assert_array_equal(hessian, hessian.T)
     assert np.linalg.eigvalsh(hessian).min() > -1e-6 * np.abs(hessian).max()
