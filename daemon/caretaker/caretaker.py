@@ -1,16 +1,52 @@
-"""One inbox's caretaker."""
+"""One inbox's caretaker: what it says of each entry, and what it does with those whose job is over."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from config.sections import Inbox, Settings
+from daemon.caretaker import archiving
+from daemon.caretaker.archiving import Outcome
+from daemon.caretaker.notices import Notices
+from daemon.caretaker.sentences import YOU_MAY_DELETE, about_job
 from daemon.clock import Clock
 from daemon.files import Files
 from daemon.intake.snapshot import Snapshot
+from daemon.names import bundle_name
+from daemon.paths import shown_path
+from daemon.states import State
 
 if TYPE_CHECKING:
     from daemon.store import Job, Store
+
+ARCHIVED: Final = "archived "
+"""What an entry's note begins with once its bundle was archived; the job's id follows."""
+
+_STAYS: Final = "stays "
+_WAITS_S: Final = (10.0, 60.0, 600.0, 3600.0)
+_NOTE_EVERY_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """What tending came to. gone: the entry is no longer in the inbox. again_s: in how many seconds to tend again,
+    None where nothing more is to be done. changed: it is not what was taken."""
+
+    gone: bool = False
+    changed: bool = False
+    again_s: float | None = None
+
+
+@dataclass
+class _Stay:
+    """A bundle that is not archived (yet). tries: refused ones. lain_s: how long it has stayed, as was noted."""
+
+    since_s: float
+    lain_s: float
+    noted_s: float
+    tries: int = 0
+    refused: bool = False
 
 
 class Caretaker:
@@ -19,11 +55,105 @@ class Caretaker:
     def __init__(self, inbox: Inbox, settings: Settings, store: Store, clock: Clock, files: Files) -> None:
         self._inbox, self._settings, self._store = inbox, settings, store
         self._clock, self._files = clock, files
+        self.notices = Notices(inbox.path, settings, clock, files)
+        self._stays: dict[str, _Stay] = {}
 
     def say(self, entry: str, sentence: str, job_id: str | None = None) -> None:
         """Put a sentence into the entry's STATUS.txt, unless it says so already."""
-        raise NotImplementedError
+        self._say(entry, sentence, job_id)
 
-    def tend(self, entry: str, snapshot: Snapshot, job: Job) -> None:
-        """Do for an entry what its job's state asks for: say it, and once it is final, archive it or let it be."""
-        raise NotImplementedError
+    def _say(self, entry: str, sentence: str, job_id: str | None, *, urgent: bool = False) -> bool:
+        return self.notices.say(entry, sentence, job_id, is_folder=bundle_name(entry) == entry, urgent=urgent)
+
+    def sentence_of(self, job: Job) -> str:
+        """What STATUS.txt says of a job, whatever state it is in."""
+        name = bundle_name(job.entry)
+        return about_job(job, self._result_of(job), beside=name if name != job.entry else None)
+
+    def tend(self, entry: str, snapshot: Snapshot, job: Job) -> Tended:
+        """Do for an entry what its job's state asks for: say it, and once it is final, archive it or let it be.
+
+        snapshot: a look at what the job was made of, or is known to be the same.
+        """
+        sentence = self.sentence_of(job)
+        if not job.final:
+            said = self._say(entry, sentence, job.id)
+            return Tended(again_s=None if said else self._settings.publish.refresh_s)
+        is_folder = snapshot.kind == "folder"
+        if job.state is State.FAILURE:
+            return self._failed(entry, snapshot, job, sentence)
+        self.notices.clear_error(entry, is_folder=is_folder)
+        then = self._inbox.finished or self._settings.finished.then
+        if then == "keep":
+            self._say(entry, sentence, job.id, urgent=True)
+            return Tended()
+        folder = archiving.CANCELLED if job.state is State.CANCELLED else archiving.DONE
+        return self._away(entry, snapshot, job, sentence, folder, delete=then == "delete")
+
+    def forget(self, entry: str) -> None:
+        """The entry is gone: take away what lies beside it."""
+        self._stays.pop(entry, None)
+        self.notices.clear_beside(entry)
+
+    def _failed(self, entry: str, snapshot: Snapshot, job: Job, sentence: str) -> Tended:
+        """It stays to be mended, for as long as the settings say, counted while a daemon runs."""
+        is_folder = snapshot.kind == "folder"
+        self._say(entry, sentence, job.id, urgent=True)
+        if job.error is not None:
+            self.notices.put_error(entry, job.error, is_folder=is_folder)
+        now_s = self._clock.monotonic_s()
+        stay = self._stays.get(entry)
+        if stay is None:
+            stay = self._stays[entry] = _Stay(now_s, self._noted(entry, job), now_s)
+        lain_s = stay.lain_s + now_s - stay.since_s
+        left_s = self._settings.failed.stay - lain_s
+        if left_s > 0 and not stay.refused:
+            if now_s - stay.noted_s >= _NOTE_EVERY_S:
+                stay.noted_s = now_s
+                self._store.remember(self._inbox.name, entry, note=f"{_STAYS}{job.id} {lain_s:.0f}")
+            return Tended(again_s=min(left_s, _NOTE_EVERY_S))
+        return self._away(entry, snapshot, job, sentence, archiving.FAILED)
+
+    def _noted(self, entry: str, job: Job) -> float:
+        """How long a failed bundle has stayed, as an earlier run noted."""
+        record = self._store.entry(self._inbox.name, entry)
+        words = (record.note or "").split() if record else []
+        if len(words) == 3 and words[0] == _STAYS.strip() and words[1] == job.id:
+            return float(words[2])
+        return 0.0
+
+    def _away(
+        self, entry: str, snapshot: Snapshot, job: Job, sentence: str, folder: str, *, delete: bool = False
+    ) -> Tended:
+        """Archive or delete; where that is refused, the bundle stays and is told so."""
+        now_s = self._clock.monotonic_s()
+        stay = self._stays.setdefault(entry, _Stay(now_s, 0.0, now_s))
+        is_folder = snapshot.kind == "folder"
+        if stay.tries == 0 and not delete:
+            self._say(entry, sentence, job.id, urgent=True)
+        if delete:
+            outcome = archiving.delete(self._inbox.path, snapshot, job.id, self._files)
+        else:
+            mode = int(self._settings.publish.dir_mode, 8)
+            outcome = archiving.archive(self._inbox.path, snapshot, job.id, folder, mode, self._files)
+        if outcome is Outcome.ARCHIVED:
+            self._stays.pop(entry, None)
+            self._store.remember(
+                self._inbox.name, entry, note=f"{ARCHIVED}{job.id}", fingerprint=None, job=job.id, used_markers={}
+            )
+            self.notices.clear_beside(entry)
+            return Tended(gone=True)
+        if outcome is Outcome.CHANGED:
+            self._stays.pop(entry, None)
+            return Tended(changed=True)
+        stay.tries += 1
+        stay.refused = stay.refused or outcome is Outcome.REFUSED
+        if job.state is State.SUCCESS and (stay.tries > 1 or outcome is Outcome.REFUSED):
+            where = "folder" if is_folder else "file"
+            words = YOU_MAY_DELETE.replace("folder", where)
+            self._say(entry, f"{words} {self._result_of(job)}", job.id, urgent=True)
+        return Tended(again_s=_WAITS_S[min(stay.tries, len(_WAITS_S)) - 1])
+
+    def _result_of(self, job: Job) -> str:
+        """Where a job's result lies, as people know it."""
+        return shown_path(job.result_path or self._inbox.outbox, self._settings)

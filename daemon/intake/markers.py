@@ -39,9 +39,13 @@ def marker_kind(name: str) -> MarkerKind | None:
 
 
 def marker_beside(name: str) -> tuple[str, MarkerKind] | None:
-    """The bundle and what is asked for by a file in the inbox such as "red-shoe.cancel"; the bundle's name as a key."""
-    match = _BESIDE.fullmatch(name_key(name))
-    return (match[1], cast(MarkerKind, match[2])) if match else None
+    """The bundle, by its raw name, and what is asked for by a file in the inbox such as "red-shoe.cancel"."""
+    key = name_key(name)
+    match = _BESIDE.fullmatch(key)
+    if match is None:
+        return None
+    suffix = len(key) - match.end(1)  # of ASCII: as long in the raw name
+    return name[:-suffix], cast(MarkerKind, match[2])
 
 
 def beside_keys(entry: str) -> tuple[str, ...]:

@@ -1,0 +1,640 @@
+"""Intake: one inbox, looked at again and again; what is complete becomes a job.
+
+A scan of the top level is the truth, hints only make it sooner. Each entry has its own time to be looked at next.
+Handled entries cost one lstat a scan, and a full look now and then.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from config.bundle_layout import name_key
+from config.errors import MeshdropError, ShareUnavailable
+from config.sections import Inbox, Settings
+from daemon.clock import Clock
+from daemon.files import Files
+from daemon.intake.completeness import Assessment, Memory, Rules, Verdict, assess
+from daemon.intake.content import check_content
+from daemon.intake.job_file import content_key, effective_options
+from daemon.intake.listing import Listing, sort_names
+from daemon.intake.markers import Marker, beside_keys, marker_beside
+from daemon.intake.requests import INBOX_ITSELF, Requests
+from daemon.intake.snapshot import Snapshot, identity_of, item_of, take_snapshot
+from daemon.intake.waiting import Explanation, Waiting
+from daemon.names import bundle_name, safe_name, shown
+from daemon.roots import Root, check_root, open_root
+from daemon.states import State
+
+if TYPE_CHECKING:
+    from daemon.caretaker import Caretaker
+    from daemon.store import EntryRecord, Job, NewJob, Store
+
+log = structlog.get_logger(__name__)
+
+_BATCH: Final = 100
+_STEP_BUDGET_S: Final = 0.5
+_SCAN_AFTER_HINT_S: Final = 0.3
+_LOOK_AT_JOBS_S: Final = 0.5
+_AFTER_TROUBLE_S: Final = 10.0
+_DEEP_LOOK_S: Final = 0.05  # a handled entry's full look is spread over so much time an entry
+_ANSWER_AFTER_S: Final = 10.0  # a marker beside nothing may be there a moment before its bundle
+_ANSWER_STANDS_S: Final = 60.0
+_MOST_TOLD: Final = 20
+_FEW: Final = 200
+
+
+@dataclass
+class Entry:
+    """What intake knows of one entry. top: size and times at the last look. job: its newest, as last seen.
+
+    tended: what that job's state asks for was done; tend_again_s: when it is to be tried again. asked_since_s: since
+    when a `.cancel` waits to be confirmed. answered_s: when a marker was last answered. force: by a `.redo`.
+    """
+
+    name: str
+    memory: Memory = field(default_factory=Memory)
+    due_s: float = 0.0
+    looked_s: float = float("-inf")
+    top: tuple[int, int, int] | None = None
+    answer: Assessment | None = None
+    job: Job | None = None
+    known: bool = False
+    tended: bool = False
+    tend_again_s: float | None = None
+    asked_since_s: float | None = None
+    answered_s: float = float("-inf")
+    force: bool = False
+
+
+class Intake:
+    """One inbox's intake; `step` is called from one thread, the rest from any."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        files: Files,
+        *,
+        polling: Callable[[], bool],
+        caretaker: Caretaker,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._inbox, self._settings, self._store, self._clock, self._files = inbox, settings, store, clock, files
+        self._polling, self._caretaker, self._on_change = polling, caretaker, on_change
+        self._requests = Requests(inbox, settings, store, clock, files, caretaker)
+        self._root: Root | None = None
+        self._away: str | None = None
+        self._entries: dict[str, Entry] = {}
+        self._records: dict[str, EntryRecord] | None = None
+        self._due: list[tuple[float, str]] = []
+        self._beside: dict[str, list[Marker]] = {}
+        self._lonely: dict[str, float] = {}
+        self._batch: list[tuple[Entry, NewJob, Snapshot]] = []
+        self._scan_s = float("-inf")
+        self._scanned_s: float | None = None
+        self._changes = -1
+        self._jobs_looked_s = self._swept_s = float("-inf")
+        self._live: dict[str, Entry] = {}
+        self._hints: set[str | None] = set()
+        self._lock = threading.Lock()
+        self._waiting: tuple[Waiting, ...] = ()
+        self._told_s = self._listed_s = float("-inf")
+        self._draining = False
+
+    # -- for others ---------------------------------------------------------------------------------------------
+
+    def hint(self, entry: str | None) -> None:
+        """Something happened to an entry, or, with None, to who knows what."""
+        with self._lock:
+            self._hints.add(entry)
+
+    def waiting(self) -> list[Waiting]:
+        """The bundles that are not taken yet, as of the last step."""
+        return list(self._waiting)
+
+    @property
+    def looked(self) -> bool:
+        """Whether the inbox was scanned, and nothing is left to be done for what is there."""
+        with self._lock:
+            if self._hints:
+                return False
+        return self._scanned_s is not None and all(
+            entry.tended or entry.job is None or not entry.job.final for entry in list(self._entries.values())
+        )
+
+    def explain(self, entry: str) -> Explanation:
+        """The same gate without acting: which one holds an entry, and why."""
+        known = self._entries.get(entry)
+        snapshot = take_snapshot(self._inbox.path, entry, self._files, open_files=self._polling())
+        job = self._store.last_job(self._inbox.name, entry)
+        now_s = self._clock.monotonic_s()
+        memory = known.memory if known else Memory(handled=job.fingerprint if job else "")
+        answer = assess(snapshot, memory, now_s, self._rules())
+        if answer.verdict is Verdict.CHECK:
+            content = check_content(self._inbox.path, snapshot, self._settings.limits, self._files, now_s)
+            answer = assess(snapshot, replace(answer.memory, content=content), now_s, self._rules())
+        sentence = answer.sentence
+        if job is not None and answer.verdict is Verdict.HANDLED:
+            sentence = self._caretaker.sentence_of(job)
+        return Explanation(entry, sentence, answer.gates, job.id if job else None)
+
+    # -- the step -----------------------------------------------------------------------------------------------
+
+    def step(self, now_s: float) -> float:
+        """Do what is due; the seconds until there may be more."""
+        try:
+            self._find_root()
+        except ShareUnavailable as error:
+            if self._away is None:
+                log.warning("intake.share_gone", inbox=self._inbox.name, reason=error.message)
+            self._away = error.message
+            return self._settings.watch.poll_s
+        if self._away is not None:
+            log.info("intake.share_back", inbox=self._inbox.name)
+            self._away, self._scan_s = None, float("-inf")
+        self._known_records()
+        self._draining = self._store.flag("draining")
+        self._take_hints(now_s)
+        if now_s >= self._scan_s:
+            self._scan(now_s)
+        self._follow_jobs(now_s)
+        began_s = self._clock.monotonic_s()
+        while self._due and self._due[0][0] <= now_s:
+            due_s, name = heapq.heappop(self._due)
+            entry = self._entries.get(name)
+            if entry is None or entry.due_s != due_s:
+                continue
+            entry.due_s = float("inf")
+            self._look_safely(entry, now_s)
+            if len(self._batch) >= _BATCH:
+                self._admit(now_s)
+            if self._clock.monotonic_s() - began_s > _STEP_BUDGET_S:
+                break
+        self._admit(now_s)
+        self._tell(now_s)
+        return self._pause(now_s)
+
+    def _find_root(self) -> None:
+        if self._root is None:
+            self._root = open_root(self._inbox.path, "inbox", self._settings.state_dir, self._files, self._clock)
+        else:
+            check_root(self._root, self._files)
+
+    def _pause(self, now_s: float) -> float:
+        due_s = self._scan_s
+        if self._due:
+            due_s = min(due_s, self._due[0][0])
+        return max(0.0, min(due_s - now_s, self._settings.watch.poll_s))
+
+    def _rules(self) -> Rules:
+        intake, polling = self._settings.intake, self._polling()
+        return Rules(
+            quiet_s=max(intake.quiet_s, self._settings.watch.poll_s) if polling else intake.quiet_s,
+            looks=3 if polling else 2,
+            notice_s=intake.notice_s,
+            ready_s=intake.ready_s,
+            unfinished_s=intake.unfinished_s,
+            orphan_s=intake.orphan_s,
+            recheck_s=min(60.0, max(intake.unfinished_s / 10, 1.0)),
+            require_ready=intake.require_ready or self._inbox.require_ready,
+        )
+
+    # -- what is there ------------------------------------------------------------------------------------------
+
+    def _take_hints(self, now_s: float) -> None:
+        with self._lock:
+            hints, self._hints = self._hints, set()
+        for name in hints:
+            if name is not None and name in self._entries:
+                self._look_at(self._entries[name], now_s)
+            elif name is None:
+                self._scan_s = min(self._scan_s, now_s)
+            else:
+                recent = self._scanned_s is not None and now_s - self._scanned_s < _SCAN_AFTER_HINT_S
+                self._scan_s = min(self._scan_s, now_s + _SCAN_AFTER_HINT_S if recent else now_s)
+
+    def _look_at(self, entry: Entry, when_s: float) -> None:
+        if when_s < entry.due_s:
+            entry.due_s = when_s
+            heapq.heappush(self._due, (when_s, entry.name))
+
+    def _scan(self, now_s: float) -> None:
+        """Read the inbox's top level: new entries, those that went, those that look different."""
+        names = self._files.names(self._inbox.path)
+        self._find_root()  # what was read is believed only while the share is there
+        listing = sort_names(names)
+        first = self._scanned_s is None
+        for gone in [name for name in self._entries if name not in listing.entries]:
+            self._vanished(gone)
+        self._read_beside(listing, now_s)
+        period_s = self._settings.watch.poll_s if self._polling() else self._settings.watch.rescan_s
+        deep_s = max(self._settings.watch.rescan_s, _DEEP_LOOK_S * len(self._entries))
+        for name in listing.entries:
+            entry = self._entries.get(name)
+            if entry is None:
+                entry = self._entries[name] = Entry(name, due_s=float("inf"))
+                self._look_at(entry, now_s)
+            elif self._is_open(entry) or now_s - entry.looked_s >= deep_s or self._top_of(name) != entry.top:
+                self._look_at(entry, now_s)
+        self._scanned_s, self._scan_s = now_s, now_s + period_s
+        if first:
+            log.info("intake.scanned", inbox=self._inbox.name, entries=len(listing.entries))
+
+    def _top_of(self, name: str) -> tuple[int, int, int] | None:
+        try:
+            status = self._files.lstat(self._inbox.path / name)
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def _is_open(self, entry: Entry) -> bool:
+        """Whether an entry is looked at by every scan: something in it may change that its own times don't show."""
+        if entry.answer is None or entry.job is None:
+            return True
+        failed = entry.job.state is State.FAILURE and len(self._entries) <= _FEW
+        return failed or entry.answer.verdict is not Verdict.HANDLED
+
+    def _read_beside(self, listing: Listing, now_s: float) -> None:
+        """The markers beside bundles, each given to its bundle; those beside nothing are answered in a while."""
+        before, self._beside = self._beside, {}
+        by_key: dict[str, list[str]] = {}
+        for name in listing.entries if listing.markers else ():
+            for key in beside_keys(name):
+                by_key.setdefault(key, []).append(name)
+        lonely: dict[str, float] = {}
+        for name in listing.markers:
+            found = marker_beside(name)
+            try:
+                item = item_of(name, self._files.lstat(self._inbox.path / name))
+            except OSError:
+                continue
+            if found is None or item.kind != "file":
+                continue
+            base, kind = found
+            key = name_key(base)
+            marker = Marker(kind, name, True, identity_of(item), item.uid)
+            exact = [entry for entry in by_key.get(key, ()) if name_key(entry) == key]
+            owners = exact or by_key.get(key, [])
+            for owner in owners:
+                self._beside.setdefault(owner, []).append(marker)
+            if not owners:
+                lonely[name] = self._lonely.get(name, now_s)
+                if now_s - lonely[name] >= _ANSWER_AFTER_S:
+                    self._requests.answer_lonely(marker, base)
+        self._lonely = lonely
+        for owner, markers in self._beside.items():
+            if markers != before.get(owner) and owner in self._entries:
+                self._look_at(self._entries[owner], now_s)
+
+    def _vanished(self, name: str) -> None:
+        """An entry is gone, and the share is not: its jobs go on, what lies beside it goes too."""
+        entry = self._entries.pop(name)
+        self._caretaker.forget(name)
+        if entry.job is not None:
+            self._live.pop(entry.job.id, None)
+        record = self._known_records().get(name)
+        if record is not None and not (record.note or "").startswith("archived "):
+            self._store.forget(self._inbox.name, name)
+            del self._known_records()[name]
+
+    def _known_records(self) -> dict[str, EntryRecord]:
+        if self._records is None:
+            self._records = {record.entry: record for record in self._store.entries(self._inbox.name)}
+            if INBOX_ITSELF in self._records:
+                self._requests.remembered(INBOX_ITSELF, self._records[INBOX_ITSELF].used_markers)
+        return self._records
+
+    # -- one entry ----------------------------------------------------------------------------------------------
+
+    def _look_safely(self, entry: Entry, now_s: float) -> None:
+        """One entry's trouble is its own."""
+        try:
+            self._look(entry, now_s)
+        except (OSError, MeshdropError) as error:
+            self._find_root()
+            log.warning("intake.look_failed", bundle=shown(entry.name), reason=str(error))
+            self._look_at(entry, now_s + _AFTER_TROUBLE_S)
+
+    def _look(self, entry: Entry, now_s: float) -> None:
+        if not entry.known:
+            self._recall(entry)
+        snapshot = self._snapshot(entry)
+        if snapshot.kind == "gone":
+            self._scan_s = min(self._scan_s, now_s)
+            return
+        rules = self._rules()
+        answer = assess(snapshot, entry.memory, now_s, rules)
+        if answer.verdict is Verdict.HANDLED and snapshot.has("redo") and self._requests.redo(entry, snapshot):
+            entry.memory = replace(answer.memory, handled="", unchanged_since_s=float("-inf"))
+            entry.force = True
+            answer = assess(snapshot, entry.memory, now_s, rules)
+        cancelled = self._requests.cancel(entry, snapshot, answer, now_s)
+        if answer.verdict is Verdict.CHECK and not cancelled:
+            snapshot, answer = self._read(entry, snapshot, answer, now_s, rules)
+        entry.memory, entry.answer, entry.looked_s = answer.memory, answer, now_s
+        top = snapshot.top
+        entry.top = (top.size, top.mtime_ns, top.ctime_ns) if top else None
+        if cancelled:
+            self._admit_cancelled(entry, snapshot, answer, now_s)
+        else:
+            self._act(entry, snapshot, answer, now_s)
+
+    def _recall(self, entry: Entry) -> None:
+        """What earlier runs knew: the last job of the entry, unless its bundle was archived since."""
+        record = self._known_records().get(entry.name)
+        job = self._store.last_job(self._inbox.name, entry.name)
+        entry.known = True
+        self._requests.remembered(entry.name, record.used_markers if record else {})
+        if job is None or (record is not None and record.note == f"archived {job.id}"):
+            return
+        handled = record.fingerprint if record and record.job == job.id and record.fingerprint else job.fingerprint
+        entry.job, entry.memory = job, replace(entry.memory, handled=handled)
+        if not job.final:
+            self._live[job.id] = entry
+
+    def _snapshot(self, entry: Entry) -> Snapshot:
+        """A look, with the markers beside the entry, without those that were used."""
+        found = take_snapshot(self._inbox.path, entry.name, self._files, open_files=self._polling())
+        markers = (*found.markers, *self._beside.get(entry.name, ()))
+        unused = tuple(marker for marker in markers if not self._requests.is_used(entry.name, marker))
+        return replace(found, markers=unused) if unused != found.markers else found
+
+    def _read(
+        self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float, rules: Rules
+    ) -> tuple[Snapshot, Assessment]:
+        """Read the content, look again, and ask the gate again: what changed meanwhile is not believed."""
+        content = check_content(self._inbox.path, snapshot, self._settings.limits, self._files, now_s)
+        again = self._snapshot(entry)
+        now_s = max(now_s, self._clock.monotonic_s())
+        return again, assess(again, replace(answer.memory, content=content), now_s, rules)
+
+    def _act(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
+        match answer.verdict:
+            case Verdict.ADMIT | Verdict.REFUSE:
+                self._queue(entry, snapshot, answer, now_s)
+            case Verdict.HANDLED:
+                self._tend(entry, snapshot, answer, now_s)
+            case Verdict.WAIT | Verdict.CHECK:
+                if answer.notice and answer.recognised:
+                    self._caretaker.say(entry.name, answer.sentence)
+        if answer.verdict is Verdict.CHECK:
+            self._look_at(entry, now_s + rest_s(self._settings))
+        elif answer.again_s is not None:
+            self._look_at(entry, max(answer.again_s, now_s + 0.05))
+        elif answer.verdict is Verdict.WAIT:
+            self._look_at(entry, now_s + self._settings.watch.rescan_s)
+
+    def _tend(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
+        """Let the caretaker do what the entry's job asks for."""
+        job = entry.job
+        self._requests.use(entry.name, [marker for marker in snapshot.markers if marker.kind == "ready"])
+        if job is None or (entry.tended and (entry.tend_again_s is None or now_s < entry.tend_again_s)):
+            return
+        if not job.final:
+            # A job that is over in seconds needs no STATUS.txt on the way, and an answer may stand for a while.
+            if not answer.notice or entry.asked_since_s is not None:
+                return
+            if now_s - entry.answered_s < _ANSWER_STANDS_S:
+                self._look_at(entry, entry.answered_s + _ANSWER_STANDS_S)
+                return
+        tended = self._caretaker.tend(entry.name, snapshot, job)
+        if tended.gone:
+            self._entries.pop(entry.name, None)
+            record = self._store.entry(self._inbox.name, entry.name)
+            if record is not None:
+                self._known_records()[entry.name] = record
+            return
+        entry.tended = not tended.changed
+        entry.tend_again_s = None if tended.again_s is None else now_s + tended.again_s
+        if tended.changed:
+            self._look_at(entry, now_s)
+        elif entry.tend_again_s is not None:
+            self._look_at(entry, entry.tend_again_s)
+
+    # -- admission ----------------------------------------------------------------------------------------------
+
+    def _queue(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
+        if self._draining:
+            self._look_at(entry, now_s + self._settings.watch.poll_s)
+            return
+        if self._is_touched_only(entry, answer):
+            return
+        new = self._new_job(entry, snapshot, answer)
+        self._batch.append((entry, new, snapshot))
+
+    def _is_touched_only(self, entry: Entry, answer: Assessment) -> bool:
+        """Whether only times have changed since the entry's last job, which lives or has a result: no new job."""
+        job, content = entry.job, answer.memory.content
+        if job is None or content is None or answer.error is not None or entry.force:
+            return False
+        if job.final and job.state is not State.SUCCESS:
+            return False
+        same = self._store.inputs(job.id) == content.digests
+        if same:
+            fingerprint = answer.memory.fingerprint
+            self._remember(entry.name, fingerprint=fingerprint, job=job.id)
+            entry.memory, entry.answer = replace(answer.memory, handled=fingerprint), None
+            self._look_at(entry, 0.0)
+        return same
+
+    def _new_job(self, entry: Entry, snapshot: Snapshot, answer: Assessment) -> NewJob:
+        from daemon.store import NewJob
+
+        content = answer.memory.content
+        force = entry.force or snapshot.has("redo")
+        options = effective_options(content.options if content else {}, self._inbox, force=force)
+        digests = content.digests if content else {}
+        key = content_key(digests, options, self._settings, _version()) if answer.error is None else ""
+        top = snapshot.top
+        return NewJob(
+            inbox=self._inbox.name,
+            entry=entry.name,
+            name=safe_name(bundle_name(entry.name) if snapshot.kind == "zip" else entry.name),
+            source=str(self._inbox.path / entry.name),
+            fingerprint=snapshot.fingerprint,
+            digests=dict(digests),
+            sizes=dict(content.sizes) if content else {},
+            options=options,
+            content_key=key,
+            priority=int(options.get("priority", 0)),
+            owner=self._requests.owner_name(top.uid if top else 0),
+            error=answer.error.as_json() if answer.error else None,
+            redo=force or self._was_archived(entry.name),
+        )
+
+    def _was_archived(self, name: str) -> bool:
+        """Whether the entry's last bundle was archived: what lies there now was dropped again."""
+        record = self._known_records().get(name)
+        return record is not None and (record.note or "").startswith("archived ")
+
+    def _admit(self, now_s: float) -> None:
+        if not self._batch:
+            return
+        batch, self._batch = self._batch, []
+        try:
+            jobs = self._store.admit([new for _, new, _ in batch])
+        except MeshdropError:
+            for entry, _, _ in batch:
+                self._look_at(entry, now_s + _AFTER_TROUBLE_S)
+            raise
+        for (entry, new, snapshot), job in zip(batch, jobs, strict=True):
+            if entry.job is not None and not entry.job.final and entry.job.id != job.id:
+                self._replace_waiting(entry.job)
+            self._adopt(entry, job, snapshot)
+            if new.error is None:
+                self._caretaker.notices.clear_error(entry.name, is_folder=snapshot.kind == "folder")
+        self._on_change()
+
+    def _adopt(self, entry: Entry, job: Job, snapshot: Snapshot) -> None:
+        """An entry has a job: what it is now has been handled."""
+        entry.job, entry.tended, entry.force, entry.asked_since_s = job, False, False, None
+        entry.memory = replace(entry.memory, handled=snapshot.fingerprint, content=None)
+        self._live[job.id] = entry
+        self._requests.use(entry.name, [marker for marker in snapshot.markers if marker.kind in ("ready", "redo")])
+        record = self._known_records().get(entry.name)
+        if record is not None and (record.note or record.fingerprint):
+            self._remember(entry.name, fingerprint=None, job=job.id, note=None)
+        entry.tend_again_s = None
+        self._look_at(entry, self._clock.monotonic_s() + self._settings.intake.notice_s)
+        if job.final:
+            self._look_at(entry, 0.0)
+
+    def _replace_waiting(self, job: Job) -> None:
+        """The entry's content is another one now: a job that was not copied yet would find that out anyway."""
+        from daemon.store import StateChanged
+
+        now = self._store.job(job.id)
+        if now.state is State.PENDING and not now.spooled:
+            try:
+                reason = "the folder was changed before it was copied"
+                self._store.transition(job.id, State.CANCELLED, reason=reason, expect=State.PENDING)
+            except StateChanged:
+                return
+
+    def _admit_cancelled(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
+        """A bundle that was cancelled before it was taken: recorded, so that its history says so."""
+        if answer.memory.looks < 2 or now_s - answer.memory.unchanged_since_s < self._rules().quiet_s:
+            self._look_at(entry, max(now_s + 0.05, answer.memory.unchanged_since_s + self._rules().quiet_s))
+            self._caretaker.say(entry.name, "It will be cancelled as soon as copying has ended.")
+            return
+        by = self._requests.owner_of(snapshot, "cancel-confirm", "cancel")
+        bare = replace(answer, memory=replace(answer.memory, content=None))
+        job = self._store.admit([self._new_job(entry, snapshot, bare)])[0]
+        if not job.final:
+            reason = f"cancelled by {by} before it was taken"
+            job = self._store.transition(job.id, State.CANCELLED, reason=reason, by=by, cancel_by=by)
+        self._requests.use(entry.name, list(snapshot.markers))
+        self._adopt(entry, job, snapshot)
+        self._on_change()
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    def _follow_jobs(self, now_s: float) -> None:
+        """See how the jobs of this inbox's entries have gone on, and look at the entries whose jobs have."""
+        if not self._live or now_s - self._jobs_looked_s < _LOOK_AT_JOBS_S:
+            return
+        changes = self._store.changes()
+        if changes == self._changes:
+            return
+        self._changes, self._jobs_looked_s = changes, now_s
+        active = (State.PROGRESS, State.PUBLISHING, State.HELD)
+        found = {job.id: job for job in self._store.jobs(states=active, inbox=self._inbox.name)}
+        ended = self._store.jobs(
+            states=(State.SUCCESS, State.FAILURE, State.CANCELLED), inbox=self._inbox.name, limit=50, newest_first=True
+        )
+        found |= {job.id: job for job in ended if job.id in self._live}
+        sweep_s = 5.0 * (1 + len(self._live) / 1000)
+        if now_s - self._swept_s >= sweep_s or len(self._live) <= 50:
+            self._swept_s = now_s
+            found |= {job.id: job for job in self._store.jobs(states=(State.PENDING,), inbox=self._inbox.name)}
+            lost = [job_id for job_id in self._live if job_id not in found]
+        else:
+            lost = [
+                job_id
+                for job_id, entry in self._live.items()
+                if job_id not in found and entry.job is not None and entry.job.state in active
+            ]
+        for job_id in lost:
+            found[job_id] = self._store.job(job_id)
+        for job_id in [job_id for job_id in self._live if job_id in found]:
+            self._job_seen(self._live[job_id], found[job_id], now_s)
+
+    def _job_seen(self, entry: Entry, job: Job, now_s: float) -> None:
+        before = entry.job
+        if before is None or before.id != job.id:
+            self._live.pop(job.id, None)
+            return
+        if job.final:
+            self._live.pop(job.id)
+        if (before.state, before.hold_reason, before.cancel_requested_at) != (
+            job.state,
+            job.hold_reason,
+            job.cancel_requested_at,
+        ) or (job.final and not entry.tended):
+            entry.tended = False
+            self._look_at(entry, now_s)
+        entry.job = job
+
+    # -- telling ------------------------------------------------------------------------------------------------
+
+    def _remember(self, name: str, **values: Any) -> None:
+        self._known_records()[name] = self._store.remember(self._inbox.name, name, **values)
+
+    def _tell(self, now_s: float) -> None:
+        """What waits, for statuses; what is no bundle, for the inbox's own STATUS.txt."""
+        if len(self._entries) > _FEW and now_s - self._listed_s < 1.0:
+            return
+        self._listed_s = now_s
+        waiting: list[Waiting] = []
+        odd: list[str] = []
+        for entry in self._entries.values():
+            answer = entry.answer
+            if answer is None:
+                waiting.append(Waiting(entry.name, "It was found, and is looked at next.", now_s, soon=True))
+            elif answer.verdict in (Verdict.WAIT, Verdict.CHECK) or self._is_about_to_be_job(entry, answer):
+                since_s = answer.memory.unchanged_since_s
+                failed = next((gate.name for gate in answer.gates if not gate.passed), "quiet")
+                checked = answer.memory.content is not None and failed == "content"
+                waiting.append(
+                    Waiting(
+                        entry.name,
+                        answer.sentence,
+                        since_s,
+                        answer.missing,
+                        max(0.0, now_s - since_s),
+                        soon=failed in ("quiet", "content") and not checked,
+                    )
+                )
+            elif answer.verdict is Verdict.NOTHING and answer.notice:
+                odd.append(answer.sentence)
+        self._waiting = tuple(waiting)
+        if now_s - self._told_s >= self._settings.publish.refresh_s:
+            self._told_s = now_s
+            more = [f"And {len(odd) - _MOST_TOLD} more."] if len(odd) > _MOST_TOLD else []
+            self._caretaker.notices.say_of_inbox([*sorted(odd)[:_MOST_TOLD], *more])
+
+    def _is_about_to_be_job(self, entry: Entry, answer: Assessment) -> bool:
+        """Passed, but not admitted: the daemon is draining."""
+        passed = answer.verdict in (Verdict.ADMIT, Verdict.REFUSE)
+        return passed and entry.memory.handled != answer.memory.fingerprint
+
+
+def rest_s(settings: Settings) -> float:
+    """How soon a look follows that found something changing."""
+    return min(1.0, settings.intake.quiet_s)
+
+
+def _version() -> str:
+    try:
+        return version("meshdrop")
+    except PackageNotFoundError:
+        return "unknown"
