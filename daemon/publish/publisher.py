@@ -26,6 +26,7 @@ from daemon.paths import shown_path
 from daemon.publish.answers import NoAnswer, answers_in_place, copy_answer, verify_result
 from daemon.publish.delivery import Modes, Target, find_published, place, remove_partial, stage, write_latest
 from daemon.publish.package import ERROR_FILE, Manifest, job_facts, package_result, zip_name_of
+from daemon.publish.retention import apply_prune, plan_prune
 from daemon.publish.trouble import SpoolDamaged, trouble_of
 from daemon.roots import open_root
 from daemon.states import State
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 _FIRST_RETRY_S: Final = 0.1
 _LAST_RETRY_S: Final = 60.0
 _IDLE_S: Final = 5.0
+_PRUNE_EVERY_S: Final = 600.0
 _LATEST_TRIES: Final = 3
 _PATIENCE_S: Final = 0.4  # with a share that is gone: it is said soon, and looked for often
 
@@ -72,6 +74,7 @@ class Publisher:
         self._on_change = on_change
         self._inboxes = inboxes
         self._tries: dict[str, _Try] = {}
+        self._prune_s = float("-inf")
 
     def step(self, now_s: float) -> float:
         """Do what is due; the seconds until there may be more. `now_s`: the monotonic clock's time."""
@@ -81,7 +84,17 @@ class Publisher:
             if self._tries[job.id].due_s <= now_s:
                 self._try(job, now_s)
                 return 0.0
+        if now_s >= self._prune_s:
+            self._prune_s = now_s + _PRUNE_EVERY_S
+            self._prune()
         return min((self._tries[job.id].due_s - now_s for job in jobs), default=_IDLE_S)
+
+    def _prune(self) -> None:
+        """Delete what the settings no longer keep; by default they keep everything."""
+        kept = self._settings.retention
+        if kept.results or kept.archived or kept.free_mb:
+            plan = plan_prune(self._settings, self._store, self._clock, self._files, inboxes=self._inboxes)
+            apply_prune(plan, self._store, self._files)
 
     def _jobs(self) -> list[Job]:
         jobs = self._store.jobs(states={State.PUBLISHING, State.HELD})

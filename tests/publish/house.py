@@ -158,7 +158,7 @@ class House:
     def finished(self, entry: str = "red-shoe", verdict: str = "normal", **more: Any) -> Job:
         """A job whose result lies in the spool, to be published."""
         job = self.admit(entry, **more)
-        self.store.transition(job.id, State.PROGRESS, reason="its turn")
+        job = self.store.transition(job.id, State.PROGRESS, reason="its turn")
         content = dict(RESULT)
         outcome = State.SUCCESS
         error = None
