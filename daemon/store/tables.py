@@ -57,14 +57,14 @@ class PlainText(TypeDecorator[str]):
 
 
 class Json(TypeDecorator[Any]):
-    """JSON in ASCII: lone surrogates pass through unharmed. None is NULL."""
+    """JSON in ASCII: lone surrogates pass through unharmed; what JSON has no type for becomes text. None is NULL."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """To the database."""
-        return None if value is None else json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return None if value is None else json.dumps(value, allow_nan=False, separators=(",", ":"), default=str)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From the database."""
