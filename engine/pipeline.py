@@ -128,6 +128,7 @@ def _run(
         segmentation = segment(bundle)
     with tracker.stage("calibrate") as checkpoint:
         calibration = calibrate(bundle, segmentation, checkpoint)
+        bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *calibration.evidence.get("notes", ())))
         refuse_contradictions(bundle, segmentation, calibration)
     with tracker.stage("fuse") as checkpoint:
         fusion = fuse(bundle, segmentation, calibration, preset.grid, checkpoint)

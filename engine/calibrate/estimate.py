@@ -13,14 +13,21 @@ from config.bundle_layout import VIEW_NAMES
 from engine.bundle import Bundle
 from engine.calibrate.decide import FieldOfView, at_focal, by_depth, rounded
 from engine.calibrate.faults import SOUND_VIOLATION, contradictory, violation
-from engine.calibrate.given import Given, fit_given, nearest_axes, read_given
+from engine.calibrate.given import Given, fit_given, nearest_axes, read_given, stated_angle
 from engine.calibrate.guided import Guided, guided_score, guided_search
 from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, all_layouts, fov_deg, log_focal
 from engine.calibrate.observe import Observation, observe
 from engine.calibrate.photo import colour_agreement
 from engine.calibrate.problem import Fit
 from engine.calibrate.reach import settled
-from engine.calibrate.refuse import refuse_front_back, refuse_open, refuse_stated, refuse_unsound, tried
+from engine.calibrate.refuse import (
+    refuse_flattened,
+    refuse_front_back,
+    refuse_open,
+    refuse_stated,
+    refuse_unsound,
+    tried,
+)
 from engine.calibrate.result import Calibration, Source, Structure
 from engine.calibrate.search import Plan, plausible_families, search
 from engine.calibrate.settle import settle
@@ -49,22 +56,19 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     ValidationFailed where job.toml's cameras can't be.
     """
     given = read_given(bundle.options, bundle.depth_code_max)
-    if given.everything:
-        assert given.poses is not None
-        assert given.coding is not None
-        assert given.fov_deg is not None
-        checkpoint(1.0)
-        return _stated(bundle, given)
     observation = observe(bundle, segmentation)
     checkpoint(0.1)
     grid = LOG_FOCAL if given.fov_deg is None else np.array([log_focal(given.fov_deg)])
     outlines = Outlook.of(bundle, segmentation)
+    doubted = stated_angle(given, outlines)
     if given.poses is not None or given.coding is not None:
         stated, angle = fit_given(observation, outlines, given, grid)
-        if violation(stated) > SOUND_VIOLATION:
-            refuse_stated(stated)
+        refuse_stated(stated)
+        if given.everything:
+            checkpoint(1.0)
+            return _stated(bundle, given, stated, doubted)
         angle = _decided(observation, stated, angle, given)
-        return _result(bundle, observation, stated, given, angle, False, [stated])
+        return _result(bundle, observation, stated, given, angle, False, [stated], doubted)
     marks = outlines.tangencies(all_layouts(), None, grid)
     checkpoint(0.25)
     families = [f for f in plausible_families(observation.fingerprint) if given.allows(f)]
@@ -79,6 +83,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     if not found or violation(found[0].fit) > SOUND_VIOLATION:
         refuse_unsound(observation, outlines, families, found, checkpoint)
     best, ambiguous, tied = _choose_layout(bundle, found)
+    refuse_flattened(observation, best.fit)
     if not ambiguous:
         refuse_front_back(best.fit)
     fit = settled(observation, rounded(observation, best.fit))
@@ -87,7 +92,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     ends = settle(observation, fit.family, fit.full, fit.layout.poses())
     fit = replace(fit, full=ends.full)
     checkpoint(1.0)
-    return _result(bundle, observation, fit, given, fov, ambiguous, [g.fit for g in tied])
+    return _result(bundle, observation, fit, given, fov, ambiguous, [g.fit for g in tied], doubted)
 
 
 def _unguided(
@@ -113,18 +118,18 @@ def _decided(
     if silhouettes.sigma_deg < ENOUGH_DEG:
         return silhouettes
     if ambiguous and not math.isfinite(silhouettes.sigma):
-        refuse_open(silhouettes, FieldOfView(float(fit.full[0]), math.inf), fit)
+        refuse_open(silhouettes, FieldOfView(float(fit.full[0]), math.inf), fit, observation)
     depth = by_depth(observation, fit, given.unit_poses)
     both = silhouettes.combined(depth)
     if not math.isfinite(silhouettes.sigma) and depth.sigma_deg < ENOUGH_DEG:
         return depth
     apart = abs(silhouettes.log_focal - depth.log_focal)
     if both.sigma_deg > ENOUGH_DEG or apart > 2 * math.hypot(silhouettes.sigma, depth.sigma):
-        refuse_open(silhouettes, depth, fit)
+        refuse_open(silhouettes, depth, fit, observation)
     return both
 
 
-def _stated(bundle: Bundle, given: Given) -> Calibration:
+def _stated(bundle: Bundle, given: Given, fit: Fit, doubted: FieldOfView | None) -> Calibration:
     assert given.poses is not None
     assert given.coding is not None
     assert given.fov_deg is not None
@@ -134,7 +139,21 @@ def _stated(bundle: Bundle, given: Given) -> Calibration:
     layout = {n: nearest_axes(given.poses[i]) for i, n in enumerate(VIEW_NAMES)}
     one_range = len({(c.at_code_0, c.at_code_max) for c in given.coding.values()}) == 1
     structure: Structure = "shared" if one_range else "view_minmax"
-    return Calibration(cameras, given.coding, given.fov_deg, structure, layout, 1.0, "given", False, {})
+    share = violation(fit)
+    confidence = math.exp(-share / SOUND_VIOLATION) * (0.5 if doubted else 1.0)
+    evidence = {"contradicting_share": round(share, 5), "notes": _notes(given.fov_deg, doubted)}
+    return Calibration(
+        cameras, given.coding, given.fov_deg, structure, layout, round(confidence, 4), "given", False, evidence
+    )
+
+
+def _notes(stated_deg: float, doubted: FieldOfView | None) -> list[str]:
+    if doubted is None:
+        return []
+    return [
+        f"job.toml: fov_deg = {stated_deg:g} was used as stated; the outlines alone say {doubted.deg:.1f} "
+        f"± {doubted.sigma_deg:.1f} degrees."
+    ]
 
 
 def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, list[Guided]]:
@@ -171,7 +190,9 @@ def _result(
     fov: FieldOfView,
     ambiguous: bool,
     tied: list[Fit],
+    doubted: FieldOfView | None,
 ) -> Calibration:
+    """doubted: what the outlines say of a stated angle of view, where that differs."""
     angle = given.fov_deg or fov_deg(fov.log_focal)
     poses: NDArray[np.float64]
     if given.poses is not None:
@@ -189,7 +210,7 @@ def _result(
         fov_deg=angle,
         structure=best.family.structure,
         layout=best.layout.as_dict(),
-        confidence=round(confidence * (0.5 if ambiguous else 1.0), 4),
+        confidence=round(confidence * (0.5 if ambiguous else 1.0) * (0.5 if doubted else 1.0), 4),
         source=source,
         ambiguous=ambiguous,
         evidence={
@@ -201,5 +222,6 @@ def _result(
             "tied_layouts": [f.layout.key for f in tied],
             "tried": tried(tied),
             "log_focal": round(log_focal(angle), 6),
+            "notes": _notes(angle, doubted),
         },
     )

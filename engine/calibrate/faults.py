@@ -42,6 +42,18 @@ class Suspicion:
     violation: float
 
 
+def equivalent_exchange(suspicion: Suspicion) -> tuple[ViewName, ViewName] | None:
+    """The exchange that mends the views as well: of one of front and back with one of left and right, the other two.
+
+    Either way opposite views face each other again. The rigs that result are turned by 90 degrees about Y against each
+    other, with left and right in the two ways that are both in use.
+    """
+    if suspicion.fault != "exchanged" or not set(suspicion.views) <= set(VIEW_NAMES[:4]):
+        return None
+    a, b = (name for name in VIEW_NAMES[:4] if name not in suspicion.views)
+    return a, b
+
+
 def violation(fit: Fit, left_out: int | None = None) -> float:
     """Share of points outside another view's silhouette or in front of its surface."""
     keep = np.ones((6, 6))

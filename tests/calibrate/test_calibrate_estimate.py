@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from calibrate_scenes import masks, nothing, scene, with_depth, with_options
@@ -154,6 +156,75 @@ def test_stated_angle_and_distance_are_kept() -> None:
     assert np.linalg.norm(found.cameras["left"].position) == pytest.approx(2.5)
     truth = sample.calibration.depth["front"].at_code_max
     assert found.depth["front"].at_code_max == pytest.approx(2.5 * truth, rel=0.015)
+
+
+@pytest.mark.parametrize("stated_deg", [35.0, 42.0, 60.0])
+def test_a_stated_angle_that_the_outlines_contradict_is_refused_with_theirs(stated_deg: float) -> None:
+    sample = scene("locomotive", 40.0, "view_max", "canonical")
+    bundle = with_options(sample.bundle, cameras={"fov_deg": stated_deg})
+    with pytest.raises(
+        CalibrationFailed, match=rf"of {stated_deg:g} degrees, but .* (39\.[5-9]|40\.[0-4]) ±"
+    ) as caught:
+        calibrate(bundle, masks(bundle), nothing)
+    assert "fov_deg" in caught.value.suggestion
+
+
+def test_a_stated_angle_that_is_a_little_off_is_used_and_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.calibrate.given.WRONG_DEG", 2.0)
+    sample = scene("locomotive", 40.0, "view_max", "canonical")
+    bundle = with_options(sample.bundle, cameras={"fov_deg": 41.2})
+    found = calibrate(bundle, masks(bundle), nothing)
+    assert found.fov_deg == 41.2
+    assert found.confidence <= 0.5
+    assert "fov_deg = 41.2 was used as stated; the outlines alone say" in found.evidence["notes"][0]
+
+
+@pytest.mark.parametrize("what", ["axes", "far"])
+def test_cameras_stated_whole_are_held_to_the_images(what: str) -> None:
+    sample = scene("locomotive", 40.0, "view_max", "canonical")
+    options = stated(sample)
+    if what == "axes":
+        options["cameras"]["axes"] = "opengl"
+    else:
+        for view in options["depth"]["per_view"].values():
+            view["far"] *= 1.1
+    bundle = with_options(sample.bundle, **options)
+    with pytest.raises(CalibrationFailed, match="stated in job.toml contradict the depth renders"):
+        calibrate(bundle, masks(bundle), nothing)
+
+
+def test_what_was_estimated_can_be_stated() -> None:
+    """job.toml written from a result's cameras gives that result's cameras."""
+    sample = scene("locomotive", 40.0, "view_max", "canonical")
+    first = calibrate(sample.bundle, masks(sample.bundle), nothing)
+    bundle = with_options(sample.bundle, **stated(replace(sample, calibration=first)))
+    again = calibrate(bundle, masks(bundle), nothing)
+    assert again.source == "given"
+    assert again.layout == first.layout
+    assert again.fov_deg == pytest.approx(first.fov_deg)
+    assert again.confidence > 0.9
+    for view in VIEW_NAMES:
+        np.testing.assert_allclose(again.cameras[view].world_from_camera, first.cameras[view].world_from_camera)
+        assert again.depth[view].at_code_max == pytest.approx(first.depth[view].at_code_max)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [255, 200])
+def test_a_view_without_relief_is_named(code: int) -> None:
+    bundle = scene("locomotive", 40.0, "view_max", "canonical").bundle
+    spoilt = with_depth(bundle, top=np.where(bundle.depth["top"] > 0, code, 0).astype(np.uint16))
+    with pytest.raises(CalibrationFailed, match=rf"depth_renders/top\.png holds a single code \({code}\)") as caught:
+        calibrate(spoilt, masks(spoilt), nothing)
+    assert "Render that depth again" in caught.value.suggestion
+
+
+@pytest.mark.slow
+def test_an_exchange_that_can_be_read_in_two_ways_names_both() -> None:
+    bundle = scene("locomotive", 40.0, "view_max", "canonical").bundle
+    spoilt = with_depth(bundle, left=bundle.depth["back"], back=bundle.depth["left"])
+    with pytest.raises(CalibrationFailed, match="are exchanged") as caught:
+        calibrate(spoilt, masks(spoilt), nothing)
+    assert all(f"{view}.png" in caught.value.message for view in ("left", "back", "front", "right"))
 
 
 def test_poses_of_some_views_only_are_refused() -> None:
