@@ -172,7 +172,7 @@ def _inbox(inbox: Inbox, report: DaemonReport | None, settings: Settings, waitin
 def _waiting(items: Iterable[dict[str, Any]]) -> list[WaitingBundle]:
     return [
         WaitingBundle(
-            bundle=shown(str(item.get("entry", "?"))),
+            bundle=shown(str(item.get("bundle", "?"))),
             inbox=str(item.get("inbox", "")),
             sentence=shown(str(item.get("sentence", ""))),
             missing=[shown(str(name)) for name in item.get("missing") or ()],

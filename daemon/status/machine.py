@@ -1,0 +1,107 @@
+"""Checks of the machine: Python, packages, GPU, the kernel's limits."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from config.sections import Settings
+from daemon.status.findings import Finding, fail, note, ok, warn
+
+INOTIFY: Final = Path("/proc/sys/fs/inotify")
+_LOWEST_LIMITS: Final = {"max_user_watches": (65536, 1048576), "max_user_instances": (128, 1024)}
+_TORCH_WITHIN_S: Final = 120.0
+_ASK_TORCH: Final = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+
+
+def check_python() -> Iterator[Finding]:
+    """The interpreter."""
+    version = platform.python_version()
+    if tuple(int(part) for part in version.split(".")[:2]) < (3, 11):
+        yield fail("python", f"This is {version}; 3.11 or newer is needed.", "make setup PYTHON=python3.11")
+    else:
+        yield ok("python", f"{version} at {sys.executable}")
+
+
+def check_packages() -> Iterator[Finding]:
+    """What the program needs is installed."""
+    try:
+        wanted = importlib.metadata.requires("meshdrop") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield fail("packages", "The program itself is not installed here.", "make setup")
+        return
+    names = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in wanted if "extra ==" not in line]
+    missing = []
+    for name in names:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        yield fail("packages", f"Missing: {', '.join(missing)}.", "make setup")
+    else:
+        yield ok("packages", f"All {len(names)} are there.")
+
+
+def check_gpu(settings: Settings) -> Iterator[Finding]:
+    """A GPU, its driver and the renderer for it; only `engine.device = "cuda"` needs them."""
+    complain = fail if settings.engine.device == "cuda" else note
+    driver = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"], 20.0)
+    if not driver:
+        why = "There is no NVIDIA driver" if shutil.which("nvidia-smi") is None else "The NVIDIA driver does not answer"
+        yield complain("gpu", f"{why}; jobs run on the CPU.", "Install the driver, if the machine has a GPU.")
+        return
+    yield ok("gpu", "; ".join(driver.splitlines()))
+    if settings.engine.device == "cpu":
+        return
+    seen = _output([sys.executable, "-c", _ASK_TORCH], _TORCH_WITHIN_S)
+    if not seen:
+        yield complain("cuda", "PyTorch can't use the GPU.", "Install a PyTorch that is built for the driver's CUDA.")
+    if importlib.util.find_spec("nvdiffrast") is None:
+        yield complain(
+            "nvdiffrast",
+            "Is not installed; views are rendered on the CPU.",
+            "Install it from its repository; its licence allows research only.",
+        )
+    elif seen:
+        yield ok("nvdiffrast", "Is installed.")
+
+
+def check_inotify(settings: Settings) -> Iterator[Finding]:
+    """The kernel's limits, where an inbox is watched by inotify."""
+    from daemon.mounts import mount_of, watch_mode
+
+    mode = settings.watch.mode
+    modes = {watch_mode(mount_of(inbox.path).type) if mode == "auto" else mode for inbox in settings.all_inboxes}
+    if "inotify" not in modes:
+        return
+    low = False
+    for name, (lowest, better) in _LOWEST_LIMITS.items():
+        try:
+            limit = int((INOTIFY / name).read_text())
+        except (OSError, ValueError):
+            yield fail("inotify", "This kernel has none.", 'Set watch.mode = "polling".')
+            return
+        if limit < lowest:
+            low = True
+            remedy = f"sudo sysctl -w fs.inotify.{name}={better}, and put the same into /etc/sysctl.d/60-meshdrop.conf."
+            yield warn("inotify", f"fs.inotify.{name} is {limit}, which is little.", remedy)
+    if not low:
+        yield ok("inotify", "The limits are high enough.")
+
+
+def _output(command: list[str], within_s: float) -> str:
+    """What a command prints; nothing where it is not there, fails or takes too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=within_s, check=True, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
