@@ -82,7 +82,6 @@ class Service:
         self._notifier = Notifier()
         self._started_at = clock.now()
         self._loops: list[Loop] = []
-        self._rooms: list[Any] = []
         self._intakes: dict[str, Intake] = {}
         self._watches: dict[str, Watch] = {}
         self._last_beat_s = self._last_ping_s = float("-inf")
@@ -106,7 +105,10 @@ class Service:
             )
             while not self._signals.stop:
                 self._signals.wait(_TICK_S)
-                self._tick(store)
+                try:
+                    self._tick(store)
+                except (MeshdropError, OSError) as error:  # the database is locked or its disk is full: it may pass
+                    log.error("service.tick_failed", error=str(error))
             self._notifier.send(STOPPING="1", STATUS="Stopping")
             log.info("service.stopping")
 
@@ -160,7 +162,7 @@ class Service:
 
     def _begin(self, store: Store, stack: ExitStack) -> None:
         from daemon.publish import Publisher
-        from daemon.runner import WORKER_COMMAND, Runner
+        from daemon.runner.runner import WORKER_COMMAND, Runner
         from daemon.spool import Spooler
         from daemon.status import LiveFiles
 
@@ -177,7 +179,7 @@ class Service:
         spooler = Spooler(settings, store, clock, files, self._inbox_problem, lambda: self._wake("runner", "intake"))
         spool = Loop("spool", spooler.step, clock)
         live = Loop("live", LiveFiles(settings, store, clock, files, self._intakes).step, clock)
-        self._loops, self._rooms = [run, spool, live], [runner, spooler]
+        self._loops = [run, spool, live]
         for inbox in settings.all_inboxes:
             publisher = Publisher(
                 settings, store, clock, files, lambda: self._wake("intake", "live"), inboxes={inbox.name}
@@ -282,8 +284,6 @@ class Service:
         fixed = {key: getattr(self._settings, key) for key in _NEEDS_RESTART}
         changed = sorted(key for key, value in fixed.items() if getattr(new, key) != value)
         self._current.swap(new.model_copy(update=fixed))
-        for room in self._rooms:
-            room.reload(self._settings)
         log.info("service.reloaded", needs_restart=changed)
         self._wake("runner", "spool", "intake", "publish", "live")
 
