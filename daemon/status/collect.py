@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final
 
 from config.sections import Inbox, Settings
@@ -118,7 +119,7 @@ def _daemon(report: DaemonReport | None, store: Store, clock: Clock) -> DaemonSt
         )
     silent_s = (clock.now() - report.beat_at).total_seconds()
     beats = abs(silent_s) < STUCK_AFTER_S
-    here = report.process.is_of_this_boot
+    here = report.process.host == gethostname()
     if report.state == "stopped" or not (report.process.alive if here else beats):
         state, sentence = "stopped", "No daemon is running; start one with `meshdrop run`."
         if report.state != "stopped":

@@ -15,7 +15,7 @@ class _Part(BaseModel):
 
 
 class DaemonStatus(_Part):
-    """The process that does the work."""
+    """How the process that does the work is."""
 
     state: Literal["running", "stuck", "stopped", "never"] = Field(
         description="`stuck`: its process lives but has not been heard of for a minute."
