@@ -6,6 +6,7 @@ The checks here need neither NumPy nor Pillow: the daemon's long-lived process a
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 import struct
 import unicodedata
@@ -94,24 +95,28 @@ _COLOR_NAMES: Final = {0: "grayscale", 2: "RGB", 3: "palette", 4: "grayscale wit
 _KEPT_WHOLE: Final = frozenset({b"gAMA", b"acTL", b"PLTE", b"tRNS"})
 
 
+@functools.lru_cache(maxsize=4096)
 def name_key(name: str) -> str:
     """What two names are compared by: Unicode's NFC form, case folded. Files are opened by their raw names."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    key = name_key(name)
-    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
+
+
+_JUNK: Final = _any_of(JUNK)
+_TEMPORARY: Final = _any_of(TEMPORARY)
 
 
 def is_junk(name: str) -> bool:
     """Whether a file or folder of this name is a system's leftover, to be ignored."""
-    return _matches(name, JUNK)
+    return _JUNK.match(name_key(name)) is not None
 
 
 def is_temporary(name: str) -> bool:
     """Whether a file of this name is one that is still being copied."""
-    return _matches(name, TEMPORARY) and not is_junk(name)
+    return _TEMPORARY.match(name_key(name)) is not None and not is_junk(name)
 
 
 class PngError(ValueError):

@@ -83,10 +83,14 @@ class Archive:
         """file: seekable. Raises InputError for what can't be taken, ZipUnfinished for what is not whole."""
         self.name, self._limits = name, limits
         self._file = _Capped(cast(io.RawIOBase, file), _PIECE)
-        self._members = self._read_directory()
-        items = _items(self._members)
-        self.layout: Layout = read_layout(items, find_root(items))
-        self._raise_if_too_large()
+        try:
+            self._members = self._read_directory()
+            items = _items(self._members)
+            self.layout: Layout = read_layout(items, find_root(items))
+            self._raise_if_too_large()
+        except BaseException:
+            self.close()
+            raise
 
     def _read_directory(self) -> dict[str, list[zipfile.ZipInfo]]:
         try:

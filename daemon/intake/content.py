@@ -82,7 +82,11 @@ def _open(folder: Path, item: Item, files: Files) -> Any:
         now = item_of(item.name, files.fstat(file))
         if (now.size, now.mtime_ns, now.ctime_ns) != (item.size, item.mtime_ns, item.ctime_ns):
             raise _Changed
-        yield io.BufferedReader(cast(io.RawIOBase, file), _BUFFER)
+        buffered = io.BufferedReader(cast(io.RawIOBase, file), _BUFFER)
+        try:
+            yield buffered
+        finally:
+            buffered.detach()
     finally:
         context.__exit__(None, None, None)
 
