@@ -217,6 +217,7 @@ def samba(daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[int]:
         ["smbd", "--foreground", "--no-process-group", "--debug-stdout", "-s", str(conf)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # it ends its whole process group
     )
     try:
 
