@@ -70,3 +70,16 @@ def differs(found: Mapping[ViewName, Likeness], colours: float | None) -> bool:
         return iou < 0.7
     agree = 0.0 if colours is None else colours
     return (iou < 0.75 and out > 0.05 and agree < 0.35) or (iou < 0.5 and out > 0.2 and agree < 0.5)
+
+
+def strangers(found: Mapping[ViewName, Likeness]) -> list[ViewName]:
+    """The views whose RGB plainly shows something else than their depth render.
+
+    Stricter than for all six together, as one view is little to go by: colours have to speak against it, too. In sound
+    bundles no view that shares a surface with others had more than 3 % out of the silhouette.
+    """
+    return [
+        name
+        for name, item in found.items()
+        if item.clear and item.overlap < 0.6 and item.outside > 0.15 and item.colours is not None and item.colours < 0.2
+    ]

@@ -9,7 +9,7 @@ from config.errors import ValidationFailed
 from engine.bundle import Bundle
 from engine.calibrate import Calibration
 from engine.check.colours import Exchange, agreement, better_reading, looks_of
-from engine.check.outlines import differs, likenesses
+from engine.check.outlines import differs, likenesses, strangers
 from engine.check.surface import shared_surface
 from engine.segment import Segmentation
 
@@ -35,6 +35,16 @@ def refuse_contradictions(bundle: Bundle, segmentation: Segmentation, calibratio
             f"and {DEPTH_DIR}.",
             overlap={name: round(item.overlap, 4) for name, item in found.items()},
             colours=None if whole is None else round(whole[0], 4),
+        )
+    strange = strangers(found)
+    if strange:
+        listed = "; ".join(
+            f"{RGB_DIR}/{name}.png does not show what {DEPTH_DIR}/{name}.png shows (the outlines overlap by "
+            f"{found[name].overlap:.0%}, {found[name].outside:.0%} of what the view shows lies outside)"
+            for name in strange
+        )
+        raise ValidationFailed(
+            f"{listed}.", suggestion="Render both files of a view from the same object and camera.", views=strange
         )
     exchange = better_reading(looks, shared)
     if exchange:

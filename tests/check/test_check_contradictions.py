@@ -78,6 +78,16 @@ def test_the_depth_of_another_object_is_refused(rgb: str, depth: str, background
         check(replace(ours.bundle, depth=theirs.bundle.depth), theirs.calibration)
 
 
+@pytest.mark.parametrize("view", ["front", "top"])
+def test_one_view_of_another_object_is_named(view: ViewName) -> None:
+    ours, theirs = scene("locomotive"), scene("robot")
+    bundle = replace(ours.bundle, rgb={**ours.bundle.rgb, view: theirs.bundle.rgb[view]})
+    with pytest.raises(
+        ValidationFailed, match=rf"multi_views/{view}\.png does not show what depth_renders/{view}\.png"
+    ):
+        check(bundle, ours.calibration)
+
+
 def test_an_object_that_looks_like_its_background_passes() -> None:
     """What stands out is little of it then, and no sign of another object."""
     sample = scene("teapot")
