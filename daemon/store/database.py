@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from config.errors import DiskFull, InfrastructureError, MeshdropError, ShareUnavailable, UnknownError
@@ -46,6 +47,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        facts = path.stat()
+        self._file = (facts.st_dev, facts.st_ino)
         self._writer = engine_of(path, "BEGIN IMMEDIATE", connections=1)
         self._reader = engine_of(path, "BEGIN", connections=_READERS)
         self._counter: sqlite3.Connection | None = None
@@ -55,6 +58,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that may write: all of it or nothing, on the disk when the block ends."""
         with translated(self.path), self._writer.begin() as connection:
+            self._check_in_place()
             yield connection
 
     @contextmanager
@@ -62,6 +66,20 @@ class Database:
         """A transaction that sees one moment of the database."""
         with translated(self.path), self._reader.begin() as connection:
             yield connection
+
+    def _check_in_place(self) -> None:
+        """Raise ShareUnavailable where the file was removed or replaced: SQLite would go on writing to what is gone."""
+        try:
+            facts = self.path.stat()
+            here = (facts.st_dev, facts.st_ino)
+        except OSError:
+            here = None
+        if here != self._file:
+            raise ShareUnavailable(
+                f"The database {self.path} was removed or replaced while the program ran.",
+                suggestion="Put it back, or restart the daemon: finished jobs are read back from the outbox.",
+                path=str(self.path),
+            )
 
     def check(self, thoroughly: bool) -> None:
         """Raise StoreDamaged unless the database is sound."""
@@ -146,6 +164,8 @@ def translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _said(error, path) from error
+    except PoolTimeout as error:
+        raise _busy(path) from error
 
 
 def _said(error: sqlite3.Error, path: Path) -> MeshdropError:
@@ -156,7 +176,7 @@ def _said(error: sqlite3.Error, path: Path) -> MeshdropError:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamaged(f"The database {path} is damaged: {error}.", **details)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreBusy(f"The database {path} was kept by another program for {BUSY_TIMEOUT_S:.0f} s.", **details)
+        return _busy(path)
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return ShareUnavailable(
             f"The database {path} can't be used: {error}.",
@@ -164,3 +184,7 @@ def _said(error: sqlite3.Error, path: Path) -> MeshdropError:
             **details,
         )
     return UnknownError(f"The database {path} refused a change: {error}.", **details)
+
+
+def _busy(path: Path) -> StoreBusy:
+    return StoreBusy(f"The database {path} was kept by somebody else for {BUSY_TIMEOUT_S:.0f} s.", path=str(path))

@@ -112,6 +112,7 @@ class Watch:
             return
         mode, why = self._wanted()
         if mode == "polling":
+            self._next_s = now_s + self._settings.watch.poll_s  # another file system may be mounted meanwhile
             self._say("polling", why, healthy=True)
             return
         try:

@@ -209,6 +209,21 @@ def test_a_database_that_was_removed_is_not_made_anew_behind_our_back(tmp_path: 
             store.jobs()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_to_a_database_that_is_gone(tmp_path: Path, replaced: bool) -> None:
+    with make_store(tmp_path) as store:
+        (job,) = store.admit([new_job()])
+        store.path.rename(tmp_path / "aside.db")
+        if replaced:
+            store.path.write_bytes((tmp_path / "aside.db").read_bytes())
+        with pytest.raises(ShareUnavailable, match="removed or replaced"):
+            store.admit([new_job("b")])
+        store.path.unlink(missing_ok=True)
+        (tmp_path / "aside.db").rename(store.path)
+        assert len(store.admit([new_job("b")])) == 1
+        assert store.jobs()[0] == job
+
+
 def test_changes_grow_with_every_commit_of_anybody(tmp_path: Path) -> None:
     with make_store(tmp_path) as store, make_store(tmp_path) as other:
         seen = [store.changes(), store.changes()]
@@ -364,3 +379,17 @@ def test_connections_refuse_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         database.connect(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_database_that_somebody_keeps_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    impatient = database.Database(store.path)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(database.StoreBusy, match="somebody else"), impatient.writing():
+            pass
+        assert store.jobs() == []  # readers don't wait
+        other.execute("ROLLBACK")
+    with impatient.writing(), pytest.raises(database.StoreBusy), impatient.writing():
+        pass
+    impatient.close()
