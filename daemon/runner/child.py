@@ -42,7 +42,7 @@ class Child:
         self.ready = False
         self.jobs = 0
         self.memory_mb = memory_mb
-        self.last_words: deque[str] = deque(maxlen=20)
+        self.last_words: deque[str] = deque(maxlen=40)
         inherited = {key: value for key, value in os.environ.items() if key not in _SYSTEMD}
         self._process = subprocess.Popen(
             [*command, "--parent", str(os.getpid()), "--memory-mb", str(memory_mb)],

@@ -12,7 +12,7 @@ from config.sections import Settings
 from daemon.runner.memory import OomCounts, died_of_memory
 from daemon.runner.retry import Error
 
-_KEPT_WORDS: Final = 10
+_KEPT_WORDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def crash_error(ending: Ending, counts: OomCounts | None, last_words: Sequence[s
     """error.json for a worker that died: WORKER_CRASHED, or MODEL_OOM where the kernel or its own words say so."""
     code = ending.exit_code if ending.exit_code is not None else 0
     details: dict[str, Any] = {
-        "exit": _exit_text(code),
+        "exit": exit_text(code),
         "stage": ending.stage,
         "last_words": list(last_words)[-_KEPT_WORDS:],
     }
@@ -39,11 +39,12 @@ def crash_error(ending: Ending, counts: OomCounts | None, last_words: Sequence[s
     if ending.hung:
         message = f"The job said nothing for {settings.run.silent_s:g} s at stage {ending.stage}, and was ended."
     else:
-        message = f"The process that ran the job died at stage {ending.stage} ({_exit_text(code)})."
+        message = f"The process that ran the job died at stage {ending.stage} ({exit_text(code)})."
     return WorkerCrashed(message, **details).as_json()
 
 
-def _exit_text(code: int) -> str:
+def exit_text(code: int) -> str:
+    """How a process ended, in words: a signal's name or its exit status."""
     if code >= 0:
         return f"exit status {code}"
     try:

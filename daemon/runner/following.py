@@ -10,7 +10,7 @@ import structlog
 from config.sections import Settings
 from daemon.runner.child import Child
 from daemon.runner.memory import OomCounts
-from daemon.worker.protocol import Cancel, Done, Failed, Ready, Run, Step, Stopped
+from daemon.worker.protocol import Cancel, Done, Failed, Run, Step, Stopped
 
 if TYPE_CHECKING:
     from daemon.store import Job, Store
@@ -52,6 +52,7 @@ class Following:
         self._why: Reason | None = None
         self._asked_s = 0.0
         self._term_sent = self._kill_sent = False
+        child.last_words.clear()
         child.send(run)
 
     def follow(self, now_s: float) -> Ended | None:
@@ -74,9 +75,7 @@ class Following:
     def _hear(self, now_s: float) -> None:
         for message in self.child.messages():
             self._heard_s = now_s
-            if isinstance(message, Ready):
-                self.child.ready = True
-            elif isinstance(message, Step) and message.job == self.job.id:
+            if isinstance(message, Step) and message.job == self.job.id:
                 self.step = message
             elif isinstance(message, Done | Failed | Stopped) and message.job == self.job.id:
                 self._said = message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from config.errors import MemoryExhausted, TimedOut
+from config.errors import TimedOut, WorkerCrashed
 from config.sections import Settings
 from daemon.clock import Clock
 from daemon.files import Files
@@ -185,15 +185,18 @@ class Runner:
             job = self._choose(now_s)
             if job is None or self._moves.blocked:
                 break
+            child = self._workers.ready
+            if child is None:
+                if self._workers.trouble:
+                    self._moves.hold(job, WorkerCrashed.code, self._workers.trouble, State.PENDING, blocks=True)
+                break
             answer = self._answering.pending(job, now_s)
             if answer is True:
                 return _LOOK_EVERY_S
             if answer:
                 self._moves.answer(job, answer)
-            elif self._begin(job, now_s):
+            elif self._begin(job, child, now_s):
                 return _LOOK_EVERY_S
-            elif self._workers.current is None:
-                break
         waits = [at_s - now_s for at_s in self._not_before.values()]
         return max(_LOOK_EVERY_S, min([due_s, *waits]))
 
@@ -205,17 +208,11 @@ class Runner:
                 return job
         return None
 
-    def _begin(self, job: Job, now_s: float) -> bool:
+    def _begin(self, job: Job, child: Child, now_s: float) -> bool:
         """Whether it runs now; what keeps it from that is written down."""
         trouble = self._space.trouble(job)
         if trouble is not None:
             self._moves.hold(job, trouble.code, trouble.reason, State.PENDING, blocks=trouble.own)
-            return False
-        child = self._workers.current
-        if child is None or self._workers.hopeless:
-            if self._workers.hopeless:
-                reason = "The process that runs jobs can't be started; the log says why."
-                self._moves.hold(job, MemoryExhausted.code, reason, State.PENDING, blocks=True)
             return False
         if not self._results.has_input(job):
             self._store.update(job.id, spooled=False)
@@ -249,8 +246,10 @@ class Runner:
 
     def _resume_held(self) -> None:
         """Let those go on that were held here, once what they lacked is there."""
-        self._moves.blocked = False
+        self._moves.blocked = self._workers.trouble is not None
         self._space.forget()
+        if self._moves.blocked:
+            return
         for job in self._store.jobs(states={State.HELD}):
             ours = job.held_from is State.PROGRESS or (job.held_from is State.PENDING and job.spooled)
             if not ours or job.cancel_requested_at is not None:

@@ -11,6 +11,7 @@ import structlog
 from config.sections import Settings
 from daemon.files import Files
 from daemon.runner.child import Child, forget_children
+from daemon.runner.endings import exit_text
 from daemon.worker.protocol import Ready
 
 log = structlog.get_logger(__name__)
@@ -18,6 +19,9 @@ log = structlog.get_logger(__name__)
 WORKER_FILE: Final = "worker.json"
 _RESPAWN_S: Final = (0.0, 1.0, 5.0, 30.0, 60.0)
 _GONE_WITHIN_S: Final = 3.0
+_LISTEN_EVERY_S: Final = 0.05
+_READY_WITHIN_S: Final = 300.0  # kernels may have to be compiled first
+_HOPELESS_AFTER: Final = 4
 
 
 class Workers:
@@ -31,12 +35,21 @@ class Workers:
         self.current: Child | None = None
         self._dying: list[Child] = []
         self._respawn_s = float("-inf")
+        self._started_s = 0.0
         self._failed_starts = 0
+        self._why = ""
 
     @property
-    def hopeless(self) -> bool:
-        """Whether worker after worker has died before it could take a job."""
-        return self._failed_starts > len(_RESPAWN_S)
+    def ready(self) -> Child | None:
+        """The worker that can take a job now."""
+        return self.current if self.current is not None and self.current.ready else None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is none, once worker after worker has died before it could take a job."""
+        if self._failed_starts < _HOPELESS_AFTER:
+            return None
+        return f"The process that runs jobs can't be started: {self._why}."
 
     def end_leftovers(self) -> None:
         """End what the worker of an earlier daemon may have left."""
@@ -68,13 +81,16 @@ class Workers:
             if child.ready:
                 self._failed_starts = 0
             if (code := child.exit_code()) is not None:
-                log.warning("worker.gone", pid=child.pid, exit=code, last_words=list(child.last_words)[-3:])
+                last = (list(child.last_words) or ["it said nothing"])[-1]
                 self.retire(child)
-                self._put_off(now_s)
+                self._put_off(now_s, f"{exit_text(code)}; {last}")
+            elif not child.ready and now_s - self._started_s > _READY_WITHIN_S:
+                self.retire(child)
+                self._put_off(now_s, f"it was not ready within {_READY_WITHIN_S:g} s")
             elif child.memory_mb != self._settings.run.memory_mb:
                 self.retire(child)
             else:
-                return float("inf")
+                return float("inf") if child.ready else _LISTEN_EVERY_S
         if self._dying:  # two at once could be too much for the memory
             return 0.0
         if now_s < self._respawn_s:
@@ -100,9 +116,9 @@ class Workers:
         try:
             self.current = child = self._spawn(self._command, settings.run.memory_mb, environment)
         except OSError as error:  # no memory, no processes left, no Python
-            log.error("worker.not_started", error=str(error))
-            self._put_off(now_s)
+            self._put_off(now_s, error.strerror or str(error))
             return
+        self._started_s = now_s
         log.info("worker.started", pid=child.pid)
         mark = json.dumps({"mark": child.mark, "pid": child.pid})
         try:
@@ -110,6 +126,8 @@ class Workers:
         except OSError as error:
             log.warning("worker.mark_not_written", error=str(error))
 
-    def _put_off(self, now_s: float) -> None:
-        self._respawn_s = now_s + _RESPAWN_S[min(self._failed_starts, len(_RESPAWN_S) - 1)]
+    def _put_off(self, now_s: float, why: str) -> None:
+        again_in_s = _RESPAWN_S[min(self._failed_starts, len(_RESPAWN_S) - 1)]
+        self._respawn_s, self._why = now_s + again_in_s, why
         self._failed_starts += 1
+        log.warning("worker.gone", why=why, again_in_s=again_in_s)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 from daemon.worker import serve
 
 if __name__ == "__main__":
-    sys.exit(serve())
+    serve()

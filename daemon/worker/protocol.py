@@ -9,11 +9,11 @@ Run          ──▶
                       Step       at each new stage and a few times a second
 Cancel       ──▶                 the job stops at its next checkpoint
                       Done | Failed | Stopped      the end of the job, once
-Stop, or the pipe's end ──▶      the process exits
+the pipe's end ──▶               the process exits
 ```
 
-A Run may be sent before Ready: it is begun when the engine is there. A line that is none of these is dropped by the
-runner, with a record in the log. Everything is ASCII: names that are no UTF-8 travel as surrogate escapes.
+A line that is none of these is dropped, with a record in the log. Everything is ASCII: names that are no UTF-8 travel
+as surrogate escapes.
 """
 
 from __future__ import annotations
@@ -53,11 +53,6 @@ class Cancel:
     """Stop a job at its next checkpoint. Of no effect on another job, or when none runs."""
 
     job: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Exit when idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +101,9 @@ class Stopped:
     job: str
 
 
-Message = Run | Cancel | Stop | Ready | Step | Done | Failed | Stopped
+Message = Run | Cancel | Ready | Step | Done | Failed | Stopped
 _TYPES: Final[dict[str, type[Message]]] = {
-    cls.__name__.lower(): cls for cls in (Run, Cancel, Stop, Ready, Step, Done, Failed, Stopped)
+    cls.__name__.lower(): cls for cls in (Run, Cancel, Ready, Step, Done, Failed, Stopped)
 }
 
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Never, Protocol
 
 import structlog
 
@@ -100,8 +100,8 @@ class Reconstruct(Protocol):
         """Turn a bundle folder into a result folder."""
 
 
-def serve(reconstruct: Reconstruct | None = None, arguments: Sequence[str] | None = None) -> int:
-    """Run jobs until the daemon hangs up or says stop; the process's exit status.
+def serve(reconstruct: Reconstruct | None = None, arguments: Sequence[str] | None = None) -> Never:
+    """Run jobs until the daemon hangs up.
 
     reconstruct: what runs a job; None imports the engine. arguments: of the command line; sys.argv's where None.
     """
@@ -113,7 +113,7 @@ def serve(reconstruct: Reconstruct | None = None, arguments: Sequence[str] | Non
     _die_with(given.parent)
     _limit(given.memory_mb)
     configure_logs("json")
-    return _Server(line, reconstruct or _engine()).run()
+    _Server(line, reconstruct or _engine()).run()
 
 
 def _engine() -> Reconstruct:
@@ -159,17 +159,17 @@ class _Server:
     def __init__(self, line: tuple[int, int], reconstruct: Reconstruct) -> None:
         self._requests, self._replies = line
         self._reconstruct = reconstruct
-        self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         self._writing = threading.Lock()
         self._cancelled: set[str] = set()
 
-    def run(self) -> int:
+    def run(self) -> Never:
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._say(Ready(os.getpid()))
-        while (run := self._runs.get()) is not None:
+        while True:
+            run = self._runs.get()
             with structlog.contextvars.bound_contextvars(job=run.job):
                 self._say(self._one(run))
-        return 0
 
     def _listen(self) -> None:
         with open(self._requests, "rb") as requests:  # noqa: PTH123 - a descriptor
@@ -183,9 +183,7 @@ class _Server:
                     self._runs.put(message)
                 elif isinstance(message, Cancel):
                     self._cancelled.add(message.job)
-                else:
-                    self._runs.put(None)
-        # The daemon is gone, or does not want this process any more. What jobs have started goes with it.
+        # The daemon is gone. What jobs have started goes with it.
         if os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)
         os._exit(0)

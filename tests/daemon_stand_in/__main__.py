@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from daemon.worker import serve
 from tests.daemon_stand_in.fake import reconstruct
 
 if __name__ == "__main__":
-    sys.exit(serve(reconstruct=reconstruct))
+    serve(reconstruct=reconstruct)
