@@ -8,6 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 BUNDLES ?=
 SCORER ?=
 SCORER_VIEWS ?=
+COLD ?=
 
 .PHONY: setup run serve test test-all lint bench clean
 
@@ -41,7 +42,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \
-		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)")
+		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)") $(if $(COLD),--cold)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache build ./*.egg-info

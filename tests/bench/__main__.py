@@ -164,6 +164,24 @@ def print_tables(rows: list[Row], console: Console) -> None:
             console.print(f"{row.case.name}: {message}", highlight=False, markup=False)
 
 
+def print_costs(rows: list[Row], cold: Row | None, console: Console) -> None:
+    """Print what the jobs took: time, memory, and what a first run adds by compiling."""
+    table = Table("job", "wall s", "CPU s", "peak MB", "sum of stages s", "rest s", title="cost")
+    for name, row in [*([("first run after installation", cold)] if cold else []), *((r.case.name, r) for r in rows)]:
+        stages = sum(row.quality.get("timings_s", {}).values())
+        table.add_row(
+            name, f"{row.wall_s:.1f}", f"{row.cpu_s:.1f}", f"{row.peak_mb:.0f}", f"{stages:.1f}",
+            f"{row.wall_s - stages:.1f}",
+        )  # fmt: skip
+    warm = next((row for row in rows if cold and row.case.name == cold.case.name), None)
+    if cold and warm:
+        table.add_row(
+            f"compiling ({warm.case.name})", f"{cold.wall_s - warm.wall_s:.1f}", f"{cold.cpu_s - warm.cpu_s:.1f}",
+            "-", "-", "-",
+        )  # fmt: skip
+    console.print(table)
+
+
 def make_samples(folder: Path, size_px: int) -> list[Case]:
     """A bundle of every sample object."""
     from engine.sample import OBJECT_NAMES, make_sample
@@ -200,6 +218,7 @@ def main() -> int:
         if not cases:
             parser.error("no bundle found")
         environment = dict(os.environ)
+        cold = None
         if asked.cold:
             cold = run_case(
                 cases[0], scratch / "cold", asked.quality, {**environment, "NUMBA_CACHE_DIR": str(scratch / "jit")}
@@ -218,8 +237,10 @@ def main() -> int:
             rows.append(row)
             console.print(f"{case.name}: exit {row.status}, {row.wall_s:.1f} s", highlight=False)
         print_tables(rows, console)
+        print_costs(rows, cold, console)
         if asked.json:
-            records = [{**vars(row), "case": row.case.name} for row in rows]
+            named = [("first run", cold)] if cold else []
+            records = [{**vars(row), "case": name} for name, row in [*named, *((r.case.name, r) for r in rows)]]
             asked.json.write_text(json.dumps(records, indent=1, default=str))
     return 0 if all(row.quality for row in rows) else 1
 
