@@ -173,7 +173,7 @@ class Service:
             clock,
             files,
             self._worker_command or WORKER_COMMAND,
-            lambda: self._wake("publish", "intake"),
+            lambda: self._wake("publish", "intake", "spool"),
         )
         run = Loop("runner", runner.step, clock)
         spooler = Spooler(settings, store, clock, files, self._inbox_problem, lambda: self._wake("runner", "intake"))
