@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.3
 _IDLE_WITHIN_S = 60.0
+_WAITS = {"PENDING": "waits for its turn", "PUBLISHING": "is being published"}
 
 
 def submit(
@@ -140,15 +141,18 @@ def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -
             while True:
                 if interrupted:
                     raise Cancelled
-                if store is None and (settings.state_dir / "meshdrop.db").exists():
-                    store = open_store(settings.state_dir, clock=SystemClock(), create=False)
+                if store is None:
+                    with suppress(MeshdropError):  # a daemon that starts is just making it
+                        store = open_store(settings.state_dir, clock=SystemClock(), create=False)
                 job = store.last_job(inbox, entry) if store else None
                 if job is None:
                     printer.waiting("waiting to be taken" if store else "no daemon has run yet: start one (make serve)")
                 elif job.finished_at is not None:
                     break
+                elif job.state == "PROGRESS":
+                    printer.update(_Step(job.stage or "starting", job.fraction, job.eta_s))
                 else:
-                    printer.update(_step(job))
+                    printer.waiting(_WAITS.get(job.state, job.hold_reason or str(job.state).lower()))
                 time.sleep(_LOOK_EVERY_S)
     finally:
         if store is not None:
@@ -177,11 +181,6 @@ class _Step:
 
     def __init__(self, stage: str, fraction: float, eta_s: float | None) -> None:
         self.stage, self.fraction, self.eta_s = stage, fraction, eta_s
-
-
-def _step(job: Job) -> _Step:
-    stage = job.stage if job.state == "PROGRESS" and job.stage else str(job.state).lower()
-    return _Step(stage, job.fraction, job.eta_s)
 
 
 def _error_of(error: dict[str, object]) -> MeshdropError:
