@@ -173,18 +173,17 @@ class _Case:
         """Go through the gates in turn; the first that holds the bundle gives the sentence."""
         if self.snapshot.kind == "gone":
             return self._answer(Verdict.NOTHING, "It is not there any more.")
+        self.again.append(self.memory.unchanged_since_s + self.rules.notice_s)
         if self.layout is None and self.snapshot.kind != "zip":
             return self._answer(Verdict.NOTHING, wording.not_a_bundle(self.snapshot))
         if self.layout is not None and not self.layout.recognised:
             troubled = [item for item in self.snapshot.items if item.trouble]
             if troubled:
-                self.again.append(self.memory.unchanged_since_s + self.rules.notice_s)
                 self._pass("readable", False, wording.unreadable(troubled, self.snapshot.entry))
                 return self._wait(expires=False)
             return self._answer(Verdict.NOTHING, wording.nothing_recognised(self.snapshot, self.layout))
         if self.memory.handled and self.memory.handled == self.memory.fingerprint:
             return self._answer(Verdict.HANDLED, "This content has had its job.")
-        self.again.append(self.memory.unchanged_since_s + self.rules.notice_s)
         if self.layout is not None:
             held = self._held_by_files(self.layout)
             if held is not None:

@@ -193,7 +193,7 @@ class Intake:
         due_s = self._scan_s
         if self._due:
             due_s = min(due_s, self._due[0][0])
-        return max(0.0, min(due_s - now_s, self._settings.watch.poll_s))
+        return max(0.0, due_s - now_s)
 
     def _rules(self) -> Rules:
         intake, polling = self._settings.intake, self._polling()

@@ -63,7 +63,9 @@ def write_bundle(folder: Path, seed: int = 0, *, without: tuple[str, ...] = (), 
     return folder
 
 
-def write_zip(path: Path, files: dict[str, bytes] | None = None, *, root: str = "", method: int = zipfile.ZIP_DEFLATED) -> Path:
+def write_zip(
+    path: Path, files: dict[str, bytes] | None = None, *, root: str = "", method: int = zipfile.ZIP_DEFLATED
+) -> Path:
     with zipfile.ZipFile(path, "w", method) as archive:
         for key, data in (contents() if files is None else files).items():
             archive.writestr(root + key, data)

@@ -73,9 +73,9 @@ class Gatekeeper:
         return answer
 
 
-def grown(keeper: Gatekeeper, shot: Snapshot = snapshot([folder("multi_views")])) -> Gatekeeper:
+def grown(keeper: Gatekeeper) -> Gatekeeper:
     """The first look showed less than a whole bundle, at -10 s."""
-    keeper.look(shot, -10)
+    keeper.look(snapshot([folder("multi_views")]), -10)
     return keeper
 
 

@@ -141,7 +141,9 @@ def test_a_broken_job_toml_is_refused_with_its_line(scene: Scene) -> None:
 
 
 def test_the_priority_is_capped_by_the_inbox(tmp_path: Path) -> None:
-    inboxes = [{"name": "a", "path": tmp_path / "inbox", "outbox": tmp_path / "outbox", "priority": 3, "max_priority": 5}]
+    inboxes = [
+        {"name": "a", "path": tmp_path / "inbox", "outbox": tmp_path / "outbox", "priority": 3, "max_priority": 5}
+    ]
     scene = Scene(tmp_path, inboxes=inboxes)
     rename_in(scene, "shoe")
     rename_in(scene, "boot", more={"job.toml": b"priority = 90"})
@@ -360,6 +362,7 @@ def test_a_clock_that_jumps_a_day_changes_nothing(scene: Scene) -> None:
     write_bundle(scene.inbox / "shoe")
     scene.step()
     write_bundle(scene.inbox / "boot", 3, without=("multi_views/top.png",))
+    scene.step(hint="boot")
     for days in (1, -2, 1):
         scene.clock.wall += timedelta(days=days)
         scene.run(2)
