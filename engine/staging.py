@@ -73,6 +73,8 @@ def staged_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
             out.parent.mkdir(parents=True, exist_ok=True)
             partial.mkdir()
         except OSError as error:
+            if error.filename == str(partial):  # nobody has heard of that one
+                error.filename = str(out.parent)
             raise storage_error(error, out) or error from error
         lock = _lock(partial)
         _clear_leftovers(partial, out)

@@ -84,7 +84,10 @@ def test_a_parent_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
 def test_a_read_only_parent_is_a_storage_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     try:
-        with pytest.raises(ShareUnavailable), staged_folder(tmp_path / "out"):
+        with (
+            pytest.raises(ShareUnavailable, match=f"{tmp_path}: Permission denied"),
+            staged_folder(tmp_path / "out"),
+        ):
             pytest.fail("must not begin")
     finally:
         tmp_path.chmod(0o755)
@@ -168,3 +171,16 @@ def test_a_long_name_in_many_bytes_is_taken(tmp_path: Path) -> None:
     with staged_folder(out) as folder:
         assert len(os.fsencode(folder.name)) < 150
     assert out.is_dir()
+
+
+def test_a_folder_that_cannot_be_written_is_named_as_people_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, *arguments: object, **options: object) -> None:
+        if ".partial-" in self.name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(ShareUnavailable) as caught, staged_folder(tmp_path / "out"):
+        pytest.fail("must not begin")
+    assert caught.value.message == f"Can't write {tmp_path}: Permission denied."
