@@ -106,6 +106,7 @@ class House:
         clock: Clock | None = None,
         files: Files | None = None,
         fake: bool = False,
+        command: Sequence[str] = COMMAND,
         answer: Callable[[Job], Job | None] = lambda job: None,
         **settings: Mapping[str, Any],
     ) -> None:
@@ -121,14 +122,21 @@ class House:
         self.store = open_store(folder / "state", clock=self.clock)
         self.changes = 0
         self.answer = answer
-        self.fake = fake
+        self.fake, self.command = fake, command
         self.runner = self.new_runner()
 
     def new_runner(self) -> Runner:
         FakeChild.all = []
         spawn: Any = FakeChild if self.fake else Child
         return Runner(
-            self.settings, self.store, self.clock, self.files, COMMAND, self._changed, answer=self.answer, spawn=spawn
+            self.settings,
+            self.store,
+            self.clock,
+            self.files,
+            self.command,
+            self._changed,
+            answer=self.answer,
+            spawn=spawn,
         )
 
     def _changed(self) -> None:
