@@ -22,7 +22,7 @@ from skimage.measure import find_contours
 from engine.calibrate.model import Family
 from engine.calibrate.observe import Observation
 from engine.calibrate.problem import project
-from engine.jit import jit_allocating, parallel_map
+from engine.jit import jit, parallel_map
 
 Floats = NDArray[np.float64]
 
@@ -131,12 +131,28 @@ def _relative(poses: Floats, a: int, b: int) -> tuple[Floats, Floats]:
     return np.ascontiguousarray(inverse @ poses[a, :3, :3]), inverse @ (poses[a, :3, 3] - poses[b, :3, 3])
 
 
-@jit_allocating
 def _outermost(rays: Floats, z: Floats, R: Floats, t: Floats, directions: Floats, margin: float) -> NDArray[np.bool_]:
     """[k] which points at rays·z lie, in the other camera, within `margin` of the outermost along a direction."""
     count, fan = len(z), len(directions)
-    along = np.empty((count, fan))
-    most = np.full(fan, -np.inf)
+    kept = np.zeros(count, np.bool_)
+    _find_outermost(rays, z, R, t, directions, margin, np.empty((count, fan)), np.full(fan, -np.inf), kept)
+    return kept
+
+
+@jit
+def _find_outermost(
+    rays: Floats,
+    z: Floats,
+    R: Floats,
+    t: Floats,
+    directions: Floats,
+    margin: float,
+    along: Floats,
+    most: Floats,
+    kept: NDArray[np.bool_],
+) -> None:
+    """`_outermost` into kept, False before; along [k, fan] and most [fan] of -inf: to work in."""
+    count, fan = len(z), len(directions)
     for i in range(count):
         x, y, w = rays[i, 0] * z[i], rays[i, 1] * z[i], rays[i, 2] * z[i]
         depth = max(R[2, 0] * x + R[2, 1] * y + R[2, 2] * w + t[2], 0.02)
@@ -145,11 +161,9 @@ def _outermost(rays: Floats, z: Floats, R: Floats, t: Floats, directions: Floats
         for d in range(fan):
             along[i, d] = directions[d, 0] * u + directions[d, 1] * v
             most[d] = max(most[d], along[i, d])
-    kept = np.zeros(count, np.bool_)
     for i in range(count):
         for d in range(fan):
             kept[i] |= along[i, d] > most[d] - margin
-    return kept
 
 
 def _project(rays: Floats, z: Floats, a: int, b: int, poses: Floats, focal: float) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import parallel_map
+from engine.jit import parallel_map, row_bands
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -28,6 +28,8 @@ TILE_PX: Final = 48
 WIDE_PX: Final = TILE_PX + 2 * SSIM_RADIUS_PX
 STRIP_TILES: Final = 48
 MARGIN_PX: Final = 2 * SSIM_RADIUS_PX
+BANDS: Final = 16
+"""Parts in which errors are computed, to keep what is needed in between small."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,14 @@ def psnr_db(squared_error_sum: float, count: float) -> float:
 
 def squared_error(a: Float32, b: Float32) -> Float32:
     """[H, W] squared error of [H, W, 3], averaged over the channels."""
-    d = a - b
-    return np.asarray(np.einsum("ijk,ijk->ij", d, d) / np.float32(3), np.float32)
+    out = np.empty(a.shape[:2], np.float32)
+
+    def band(rows: tuple[int, int]) -> None:
+        d = a[slice(*rows)] - b[slice(*rows)]
+        np.divide(np.einsum("ijk,ijk->ij", d, d), np.float32(3), out=out[slice(*rows)])
+
+    parallel_map(band, row_bands(len(out), BANDS))
+    return out
 
 
 @dataclass(frozen=True, eq=False)

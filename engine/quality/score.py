@@ -138,7 +138,7 @@ def evaluate(
     for index, name in enumerate(VIEW_NAMES):
         checkpoint(index / len(VIEW_NAMES))
         camera = calibration.cameras[name].scaled_to(bundle.rgb_size_px).registered(registrations[name])
-        picture = render_textured(textured, camera, SUPERSAMPLE)
+        picture = render_textured(textured, camera, SUPERSAMPLE, with_depth=False)
         checkpoint((index + 0.4) / len(VIEW_NAMES))
         figures, thumbnails[name] = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
         checkpoint((index + 0.9) / len(VIEW_NAMES))

@@ -34,21 +34,28 @@ def render_depth(mesh: Mesh, camera: Camera) -> Float32:
 
 
 def render_textured(
-    textured: TexturedMesh, camera: Camera, supersample: int = 2, rasterizer: Rasterizer | None = None
+    textured: TexturedMesh,
+    camera: Camera,
+    supersample: int = 2,
+    rasterizer: Rasterizer | None = None,
+    *,
+    with_depth: bool = True,
 ) -> Render:
     """The mesh as `camera` sees it, unlit, with the texture's sRGB values as they are.
 
     supersample: samples a pixel and axis, averaged in sRGB values, as image editors composite. Each sample is
     trilinear with the mip level of its own footprint. rasterizer: `default_rasterizer()` where none is given.
+    with_depth: False leaves the depth 0, where nobody asks for it.
     """
     rasterizer = rasterizer or default_rasterizer()
     if rasterizer.name != "numba":
-        return _render_with(rasterizer, textured, camera, supersample)
+        return _render_with(rasterizer, textured, camera, supersample, with_depth=with_depth)
     size = camera.size_px
     wide = size * supersample
     position_clip = to_clip(textured.mesh.vertices, camera)
     fine = setup(position_clip, textured.mesh.faces, (wide, wide))
-    coarse = setup(position_clip, textured.mesh.faces, (size, size))
+    own_depth = with_depth and supersample > 1
+    coarse = setup(position_clip, textured.mesh.faces, (size, size)) if own_depth else fine
     chain = texture_chain(textured)
     uv = np.ascontiguousarray(textured.uv, np.float32)
     faces_uv = np.ascontiguousarray(textured.faces_uv, np.int32)
@@ -75,7 +82,8 @@ def render_textured(
             rgb[a:b],
             coverage[a:b],
         )
-        depth[a:b] = (fragments if supersample == 1 else coarse.draw(a, b)).depth
+        if with_depth:
+            depth[a:b] = (coarse.draw(a, b) if own_depth else fragments).depth
 
     if end > first:
         count = (end - first) * supersample * wide // _BAND_PIXELS
@@ -83,7 +91,9 @@ def render_textured(
     return Render(rgb, coverage, depth)
 
 
-def _render_with(rasterizer: Rasterizer, textured: TexturedMesh, camera: Camera, supersample: int) -> Render:
+def _render_with(
+    rasterizer: Rasterizer, textured: TexturedMesh, camera: Camera, supersample: int, *, with_depth: bool
+) -> Render:
     """The same from the three operations alone."""
     size, s = camera.size_px, supersample
     position_clip = to_clip(textured.mesh.vertices, camera)
@@ -92,5 +102,7 @@ def _render_with(rasterizer: Rasterizer, textured: TexturedMesh, camera: Camera,
     uv, uv_dxy = rasterizer.interpolate(textured.uv, fragments, textured.faces_uv, derivatives=True)
     covered = fragments.covered.astype(np.float32)
     rgb = rasterizer.sample_texture(textured.texture_kd, uv, uv_dxy) * covered[..., None]
-    depth = fragments.depth if s == 1 else rasterizer.rasterize(position_clip, faces, (size, size)).depth
+    depth = np.zeros((size, size), np.float32)
+    if with_depth:
+        depth = fragments.depth if s == 1 else rasterizer.rasterize(position_clip, faces, (size, size)).depth
     return Render(rgb.reshape(size, s, size, s, 3).mean((1, 3)), covered.reshape(size, s, size, s).mean((1, 3)), depth)

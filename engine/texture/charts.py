@@ -80,6 +80,9 @@ def claim_texels(corners: Array, order: Array, chart: Array, origin: Array, widt
                             owner[at] = f
                         elif owner[at] >= 0:
                             free = False
+                            break
+                if not free:
+                    break
             if not free:
                 break
         if not free:
