@@ -117,7 +117,7 @@ class Watch:
             return
         try:
             self._tree = FolderTree(Path(os.path.realpath(path)), self._files, self._on_hint, self._canary.seen)
-        except OSError as error:
+        except Exception as error:  # a machine without inotify, say: whatever it is, polling works
             self._retry(error, now_s)
             return
         self._root, self._look_s = identity, now_s + _ROOT_EVERY_S

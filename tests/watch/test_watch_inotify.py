@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +182,12 @@ def test_a_root_that_goes_is_said_and_one_that_comes_back_is_watched_again(house
 
 def test_a_root_replaced_by_another_folder_is_noticed(house: House, tmp_path: Path) -> None:
     (tmp_path / "other" / ".meshdrop").mkdir(parents=True)
+    before = house.watch._tree
+    house.hints.clear()
     house.root.rename(tmp_path / "away")
     (tmp_path / "other").rename(house.root)
-    house.hints.clear()
-    house.until(lambda: None in house.hints)
-    house.until(lambda: not house.watch.polling())
+    house.until(lambda: house.watch._tree not in (None, before))
+    assert None in house.hints
     house.hears((house.root / "shoe").mkdir, "shoe")
 
 
@@ -351,6 +353,70 @@ def test_an_inbox_that_may_not_be_written_is_watched_all_the_same(tmp_path: Path
     house.watch.stop()
 
 
+class BreakingFiles(Files):
+    """The call with this number fails, and so do all for a while after it."""
+
+    def __init__(self, number: int, for_calls: int) -> None:
+        self.calls, self._broken = 0, range(number, number + for_calls)
+
+    def _call(self) -> None:
+        self.calls += 1
+        if self.calls - 1 in self._broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def lstat(self, path: Path) -> os.stat_result:
+        self._call()
+        return super().lstat(path)
+
+    def names(self, folder: Path) -> list[str]:
+        self._call()
+        return super().names(folder)
+
+    def folders(self, folder: Path) -> list[str]:
+        self._call()
+        return super().folders(folder)
+
+    def unlink(self, path: Path) -> None:
+        self._call()
+        super().unlink(path)
+
+
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("for_calls", [1, 4])
+def test_an_input_output_error_anywhere_is_outlived(tmp_path: Path, number: int, for_calls: int) -> None:
+    house = House(tmp_path, rescan_s=0.05)
+    bundle(house.root / "shoe")
+    files = BreakingFiles(number, for_calls)
+    house.watch = Watch(house.inbox, house.settings, house.clock, files, house.hints.append)
+    with patched("daemon.watch.watch._ROOT_EVERY_S", 0.02), patched("daemon.watch.watch._BACKOFF_S", (0.02,)):
+        house.watch.start()
+        house.until(lambda: files.calls > number + for_calls)
+        house.until(lambda: not house.watch.polling())
+        house.hears((house.root / "boot").mkdir, "boot")
+    house.watch.stop()
+
+
+def test_any_other_error_at_the_start_leads_to_polling(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    with patched("daemon.watch.watch.FolderTree", None):
+        house.watch.start()
+    assert house.watch.polling()
+    assert not house.watch.report().healthy
+    house.watch.stop()
+
+
+def test_a_polled_root_that_goes_is_said_too(tmp_path: Path) -> None:
+    house = House(tmp_path, mode="polling", poll_s=0.05)
+    house.watch.start()
+    assert house.watch.report().healthy
+    house.root.rename(tmp_path / "away")
+    house.until(lambda: not house.watch.report().healthy)
+    with patched("daemon.watch.watch._ROOT_EVERY_S", 0.02):
+        (tmp_path / "away").rename(house.root)
+        house.until(lambda: house.watch.report().healthy)
+    house.watch.stop()
+
+
 @pytest.mark.parametrize(
     ("wish", "file_system", "mode"),
     [
@@ -414,6 +480,13 @@ def test_an_idle_watch_costs_next_to_nothing(house: House) -> None:
 def test_the_package_is_importable_without_watchdog() -> None:
     code = "import sys, daemon.watch; sys.exit('watchdog' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@contextmanager
+def patched(target: str, value: object) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target, value)
+        yield
 
 
 def names(folder: Path) -> list[str]:
