@@ -112,8 +112,15 @@ class Files:
             raise
 
     def open_lock(self, path: Path) -> int:
-        """A lock file, made where it is missing, as a descriptor for `try_lock`, `rewrite` and `close`."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+        """A lock file, made where it is missing, as a descriptor for `try_lock`, `rewrite` and `close`.
+
+        Another user's is opened to be read, which is enough to lock it.
+        """
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
+        except PermissionError:
+            return os.open(path, os.O_RDONLY | flags)
 
     def try_lock(self, descriptor: int) -> bool:
         """Lock a file for this descriptor alone, at once; False where another one has it."""

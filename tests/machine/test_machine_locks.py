@@ -101,6 +101,20 @@ def test_a_full_disk_keeps_nobody_from_locking(tmp_path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_another_users_lock_file_is_locked_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lock").touch()
+    system_open = os.open
+
+    def not_mine(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise PermissionError(13, "Permission denied")
+        return system_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", not_mine)
+    with FileLock(tmp_path / "lock"), pytest.raises(AlreadyLocked):
+        FileLock(tmp_path / "lock").acquire()
+
+
 def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "lock").acquire()
     child = subprocess.Popen(["sleep", "30"])
