@@ -24,8 +24,6 @@ from engine.texture.fill import pad
 from engine.texture.selection import GRAZING_COSINE, SEEN_COSINE, Selection, select_views
 from engine.texture.views import Picture, prepare_picture
 
-PADDING_PX = 8
-"""Texels around each chart that repeat its border's colours, where they are free."""
 _GROWN = 2
 _LEAST = 0.01
 _REST = 10.0
@@ -151,7 +149,7 @@ def _bake(
     for i in range(0, len(bands), step):
         counts += parallel_map(band, bands[i : i + step])
         checkpoint(0.6 + 0.3 * (i + step) / (len(bands) + step))
-    pad(image, fragments.face_index >= 0, PADDING_PX)
+    pad(image, fragments.face_index >= 0, atlas.gutter_px // 2)
     all_texels = sum(n for n, _ in counts)
     return image, sum(f for _, f in counts) / max(all_texels, 1)
 

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from engine.jit import jit
 from engine.mesh import Mesh
 from engine.texture.labels import face_adjacency, solve_labels
-from engine.texture.packing import pack
+from engine.texture.packing import MARGIN_BLOCKS, pack
 
 Array = NDArray[Any]
 
@@ -156,12 +156,12 @@ def build_atlas(mesh: Mesh, unseen: NDArray[np.bool_], size_px: int) -> Atlas:
     else:
         raise ValueError(f"{F} faces do not fit into a texture of {size_px} texels")
     uv_px, faces_uv = _weld(mesh.faces, chart, placed.corners + where[chart][:, None, :])
-    return Atlas(uv_px, faces_uv, chart, density, 2 * block)
+    return Atlas(uv_px, faces_uv, chart, density, 2 * MARGIN_BLOCKS * block)
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Every chart on its own, its lowest corner one block from (0, 0).
+    """Every chart on its own, its lowest corner MARGIN_BLOCKS from (0, 0).
 
     corners: [F, 3, 2] in texels. chart: [F]. origin: [C+1] int64, width, height: [C] in texels, whole blocks.
     owner: [N] int32, who covers a texel. block: side in texels of what `pack` moves by.
@@ -190,8 +190,8 @@ def _layout(
     low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
     np.minimum.at(low, chart, corners.min(1))
     np.maximum.at(high, chart, corners.max(1))
-    corners = corners - low[chart][:, None, :] + block
-    blocks = np.ceil((high - low) / block).astype(np.int64) + 2
+    corners = corners - low[chart][:, None, :] + MARGIN_BLOCKS * block
+    blocks = np.ceil((high - low) / block).astype(np.int64) + 2 * MARGIN_BLOCKS
     width, height = blocks[:, 0] * block, blocks[:, 1] * block
     origin = np.concatenate([[0], np.cumsum(width * height)])
     return Layout(corners, chart, origin, width, height, np.full(int(origin[-1]), -1, np.int32), block)

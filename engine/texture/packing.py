@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+MARGIN_BLOCKS = 2
+"""Blocks around each chart that are its own, for its padding. A block is 1/512 of the texture, so the padding of a
+texture of 2048 reaches three levels down its mip map before neighbours mix."""
+
 
 @jit
 def chart_spans(owner: Array, origin: Array, width: Array, height: Array, block: int, row: Array, spans: Array) -> None:
-    """The blocks of each chart's rows: first and last, grown by a block all round.
+    """The blocks of each chart's rows: first and last, grown by MARGIN_BLOCKS all round.
 
     row: [C+1] int64, where a chart's rows begin in spans [R, 2] int32 (first > last: the row is empty).
     """
@@ -36,8 +40,8 @@ def chart_spans(owner: Array, origin: Array, width: Array, height: Array, block:
                         first = x
                     last = x
             if first >= 0:
-                low, high = max(first // block - 1, 0), min(last // block + 1, w - 1)
-                for r in range(max(y // block - 1, 0), min(y // block + 2, rows)):
+                low, high = max(first // block - MARGIN_BLOCKS, 0), min(last // block + MARGIN_BLOCKS, w - 1)
+                for r in range(max(y // block - MARGIN_BLOCKS, 0), min(y // block + MARGIN_BLOCKS + 1, rows)):
                     spans[row[c] + r, 0] = min(spans[row[c] + r, 0], low)
                     spans[row[c] + r, 1] = max(spans[row[c] + r, 1], high)
 
@@ -91,7 +95,7 @@ def place_charts(order: Array, row: Array, spans: Array, columns: Array, last_ta
 def pack(layout: Layout, size_px: int, block: int) -> NDArray[np.float64] | None:
     """Where each chart goes, [C, 2] in texels, to be added to its corners; None where they do not all fit.
 
-    Every chart keeps a block free around it, so two charts are at least two blocks apart, and one from the border.
+    Every chart keeps MARGIN_BLOCKS free around it: two charts are at least twice that apart.
     """
     side = size_px // block
     columns, rows = layout.width // block, layout.height // block
