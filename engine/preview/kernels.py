@@ -88,7 +88,8 @@ def light_rows(
             )
             for c in range(3):
                 texel[0, c] = 0
-            add_trilinear(texels, levels, u, v, level, 1 / 255, texel, np.int64(0))
+            # to numba a literal 0 is a type of its own, and would be compiled for
+            add_trilinear(texels, levels, u, v, level, 1 / 255, texel, np.int64(0))  # type: ignore[arg-type]
 
             # The normal, and the direction to the camera, in camera axes with y up and z towards the viewer.
             n0 = n1 = n2 = e0 = e1 = e2 = 0.0
