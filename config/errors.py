@@ -264,7 +264,8 @@ class UnknownError(Bug):
 
 
 def _leaves(cls: type[MeshdropError]) -> list[type[MeshdropError]]:
-    below = [leaf for child in cls.__subclasses__() for leaf in _leaves(child)]
+    # Classes that other modules derive share a code of this tree and stand for it nowhere else.
+    below = [leaf for child in cls.__subclasses__() if child.__module__ == __name__ for leaf in _leaves(child)]
     return below or [cls]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from config.errors import DiskFull, InfrastructureError, MeshdropError, ShareUnavailable, UnknownError
+from config.errors import DiskFull, MeshdropError, ShareUnavailable, UnknownError
 
 BUSY_TIMEOUT_S: Final = 20.0
 _READERS: Final = 8
@@ -36,7 +36,7 @@ class StoreDamaged(UnknownError):
     )
 
 
-class StoreBusy(InfrastructureError):
+class StoreBusy(ShareUnavailable):
     """Somebody else kept the database for too long."""
 
     default_suggestion = "Find out which program holds meshdrop.db open (lsof), and end it."

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 
-from config.errors import DiskFull, ShareUnavailable, UsageError, ValidationFailed
+from config.errors import DiskFull, ShareUnavailable, UnknownError, UsageError, ValidationFailed, error_classes
 from daemon.mounts import Mount
 from daemon.states import State
 from daemon.store import DATABASE_NAME, Store, StoreDamaged, database, migrate, open_store, tables
@@ -393,3 +393,8 @@ def test_a_database_that_somebody_keeps_is_said(store: Store, monkeypatch: pytes
     with impatient.writing(), pytest.raises(database.StoreBusy), impatient.writing():
         pass
     impatient.close()
+
+
+def test_the_stores_own_errors_do_not_stand_for_a_code() -> None:
+    assert error_classes()["UNKNOWN_ERROR"] is UnknownError
+    assert error_classes()["SHARE_UNAVAILABLE"] is ShareUnavailable
