@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
 from config.bundle_layout import VIEW_NAMES, ViewName
@@ -17,6 +16,7 @@ from engine.bundle import Bundle
 from engine.check.surface import SIZE_PX, Shared
 from engine.jit import parallel_map
 from engine.segment import Segmentation
+from engine.segment.fields import shrink_colours
 
 Floats = NDArray[np.float64]
 
@@ -67,20 +67,15 @@ class Look:
     known: NDArray[np.bool_]
 
 
-def _reduced(image: NDArray[np.uint8]) -> Floats:
-    small = Image.fromarray(image).resize((SIZE_PX, SIZE_PX), Image.Resampling.BOX)
-    return np.asarray(small, np.float64) / 255
-
-
 def _look(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Look:
-    whole = (_reduced(alpha) > WHOLE).astype(np.float64)
+    whole = (shrink_colours(alpha, SIZE_PX) > WHOLE * 255).astype(np.float64)
     near = ndimage.gaussian_filter(whole, BLUR_PX)
-    colour = ndimage.gaussian_filter(_reduced(rgb) * whole[..., None], (BLUR_PX, BLUR_PX, 0))
+    colour = ndimage.gaussian_filter(shrink_colours(rgb, SIZE_PX) / 255 * whole[..., None], (BLUR_PX, BLUR_PX, 0))
     colour /= np.maximum(near, 1e-3)[..., None]
     total = colour.sum(2, keepdims=True) + 0.1
     light = np.log(total[..., 0])
-    around = ndimage.gaussian_filter(light * whole, NEARBY_PX)
-    around /= np.maximum(ndimage.gaussian_filter(whole, NEARBY_PX), 1e-3)
+    around = ndimage.gaussian_filter(light * whole, NEARBY_PX, truncate=2.5)
+    around /= np.maximum(ndimage.gaussian_filter(whole, NEARBY_PX, truncate=2.5), 1e-3)
     return Look(np.concatenate([colour[..., :2] / total, (light - around)[..., None]], 2), near > 0.3)
 
 
@@ -133,12 +128,16 @@ def agreement(
             continue
         a, known_a = _values(looks, {}, pair.a, pair.at_a)
         b, known_b = _values(looks, {}, pair.b, pair.at_b)
-        a_read, known_a_read = _values(looks, source, pair.a, pair.at_a)
-        b_read, known_b_read = _values(looks, source, pair.b, pair.at_b)
-        use = known_a & known_b & known_a_read & known_b_read
+        use = known_a & known_b
+        a_read, b_read = a, b
+        if reading:
+            a_read, known_a = _values(looks, source, pair.a, pair.at_a)
+            b_read, known_b = _values(looks, source, pair.b, pair.at_b)
+            use &= known_a & known_b
         if int(use.sum()) < LEAST:
             continue
-        values.append((_correlation(a[use], b[use]), _correlation(a_read[use], b_read[use])))
+        named = _correlation(a[use], b[use])
+        values.append((named, _correlation(a_read[use], b_read[use]) if reading else named))
         weights.append(float(np.sqrt(use.sum())))
     if not values:
         return None

@@ -23,7 +23,7 @@ SIZE_PX: Final = 256
 SAME: Final = 0.012
 """Depths that differ by less, as a share of the camera distance, are one surface."""
 LEAST_SHARED: Final = 30
-MOST_SHARED: Final = 1500
+MOST_SHARED: Final = 800
 
 
 @dataclass(frozen=True, eq=False)

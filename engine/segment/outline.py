@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from engine.segment.fields import shrink_colours
+
 Mask = NDArray[np.bool_]
 
 SIZE_PX: Final = 256
@@ -47,7 +49,7 @@ def outline_of(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> Outli
     if alpha is not None:
         shown = reduced(alpha > 127)
         return Outline(shown, shown, True)
-    small = np.asarray(Image.fromarray(rgb).resize((SIZE_PX, SIZE_PX), Image.Resampling.BOX), np.int16)
+    small = shrink_colours(rgb, SIZE_PX).astype(np.int16)
     border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
     background = np.median(border, 0)
     shown = np.asarray(np.abs(small - background).max(-1) > CONTRAST)
@@ -62,8 +64,12 @@ def _sharp(small: NDArray[np.int16], shown: Mask) -> bool:
     rim = shown & ~ndimage.binary_erosion(shown)
     if not rim.any():
         return False
-    rise = (ndimage.maximum_filter(small, (5, 5, 1)) - ndimage.minimum_filter(small, (5, 5, 1))).max(-1)
-    return float(np.median(rise[rim])) >= SHARP
+    rows, columns = np.nonzero(rim)
+    near = np.arange(-2, 3)
+    rows = np.clip(rows[:, None] + near, 0, SIZE_PX - 1)
+    columns = np.clip(columns[:, None] + near, 0, SIZE_PX - 1)
+    rise = np.ptp(small[rows[:, :, None], columns[:, None, :]], (1, 2)).max(-1)
+    return float(np.median(rise)) >= SHARP
 
 
 def overlap(a: Mask, b: Mask) -> float:
