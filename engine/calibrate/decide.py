@@ -1,10 +1,10 @@
-"""The last word on the angle of view and on the rounding of codes."""
+"""The last word on the angle of view."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Final, get_args
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from engine.calibrate.guided import FLAT_VIEW
 from engine.calibrate.model import Floats, fov_deg
 from engine.calibrate.observe import Observation
 from engine.calibrate.problem import LAST_SCHEDULE, Fit, Rig
-from engine.calibrate.result import Rounding
 from engine.calibrate.search import Plan, descend, moved_fov
 from engine.calibrate.tangency import Tangency
 
@@ -22,8 +21,6 @@ RISE: Final = 0.002
 % of focal length, errors were 0.5 to 8 %; where by 0.007, 0.2 to 1 %."""
 LEAST: Final = 0.012
 """The least standard error of log f by depth."""
-PLAIN: Final = 0.005
-"""A rounding has to explain the depth better by this share to be taken against the histogram."""
 FINAL_POINTS: Final = 1500
 
 
@@ -86,17 +83,3 @@ def flat_views(full: Floats, fit: Fit) -> NDArray[np.bool_]:
     if fit.family.structure in ("shared_offset", "view_minmax"):
         held[7:13] = np.abs(np.abs(full[7:13]) - FLAT_VIEW) < 1e-12
     return held
-
-
-def rounded(observation: Observation, fit: Fit) -> Fit:
-    """`fit` with the rounding that explains the depth better; where both do as well, the histogram's."""
-    rig = Rig(observation, 500, coarse=False)
-    found = []
-    for rounding in get_args(Rounding):
-        family = replace(fit.family, rounding=rounding)
-        found.append(
-            rig.solve(family, fit.layout, fit.full, LAST_SCHEDULE, iterations=12, fixed=flat_views(fit.full, fit))
-        )
-    own = next(f for f in found if f.family.rounding == fit.family.rounding)
-    best = min(found, key=lambda f: f.cost)
-    return best if best.cost < (1 - PLAIN) * own.cost else own

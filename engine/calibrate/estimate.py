@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from config.bundle_layout import VIEW_NAMES
 from engine.bundle import Bundle
-from engine.calibrate.decide import FieldOfView, at_focal, by_depth, rounded
+from engine.calibrate.decide import FieldOfView, at_focal, by_depth
 from engine.calibrate.faults import SOUND_VIOLATION, contradictory, violation
+from engine.calibrate.finish import finish
 from engine.calibrate.given import Given, fit_given, nearest_axes, read_given, stated_angle
 from engine.calibrate.guided import Guided, guided_score, guided_search
 from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, all_layouts, fov_deg, log_focal
@@ -29,8 +30,7 @@ from engine.calibrate.refuse import (
     tried,
 )
 from engine.calibrate.result import Calibration, Source, Structure
-from engine.calibrate.search import Plan, plausible_families, search
-from engine.calibrate.settle import settle
+from engine.calibrate.search import Plan, moved_fov, plausible_families, search
 from engine.calibrate.tangency import LOG_FOCAL, Outlook, Tangency
 from engine.camera import Camera
 from engine.progress import Checkpoint
@@ -68,6 +68,10 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
             checkpoint(1.0)
             return _stated(bundle, given, stated, doubted)
         angle = _decided(observation, stated, angle, given)
+        if given.coding is None and given.unit_poses is not None:
+            full = moved_fov(stated, math.exp(angle.log_focal - float(stated.full[0])), observation.spread)
+            ends = finish(observation, stated.family, full, given.unit_poses)
+            stated = replace(stated, family=ends.family, full=ends.full)
         return _result(bundle, observation, stated, given, angle, False, [stated], doubted)
     marks = outlines.tangencies(all_layouts(), None, grid)
     checkpoint(0.25)
@@ -86,11 +90,11 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     refuse_flattened(observation, best.fit)
     if not ambiguous:
         refuse_front_back(best.fit)
-    fit = settled(observation, rounded(observation, best.fit))
+    fit = settled(observation, best.fit)
     fov = _decided(observation, fit, FieldOfView.of(best.tangency), given, ambiguous)
     fit = at_focal(observation, fit, fov.log_focal)
-    ends = settle(observation, fit.family, fit.full, fit.layout.poses())
-    fit = replace(fit, full=ends.full)
+    ends = finish(observation, fit.family, fit.full, fit.layout.poses())
+    fit = replace(fit, family=ends.family, full=ends.full)
     checkpoint(1.0)
     return _result(bundle, observation, fit, given, fov, ambiguous, [g.fit for g in tied], doubted)
 

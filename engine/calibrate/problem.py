@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -165,8 +165,3 @@ def initial(
         slope = (g_high - g_low) / (high - low)
         full[7 + view], full[1 + view] = slope, g_low - slope * low
     return full
-
-
-def with_rounding(fit_: Fit, rounding: str) -> Family:
-    """The family with the other reading of what a code stands for."""
-    return replace(fit_.family, rounding="floor" if rounding == "floor" else "nearest")

@@ -109,11 +109,16 @@ def _outline(fine: NDArray[np.float32]) -> Floats:
     return np.asarray((points[hull.vertices] + 0.5) / (n / 2) - 1)
 
 
+def middle_of(code: Floats, shift: float) -> Floats:
+    """The middle of a code's interval, 0..1; cut-off codes (shift > 0) reach the highest only at the very end."""
+    return np.minimum(code + shift, 1.0)
+
+
 def _depth(points: Floats, full: Floats, view: int, family: Family, shift: float) -> tuple[Floats, Floats, Floats]:
     """Rays [k, 3] at unit z, planar depth [k] and its derivative by g [k]."""
     focal = np.exp(full[0])
     rays = np.concatenate([points[:, :2] / focal, np.ones((len(points), 1))], 1)
-    g = full[1 + view] + full[7 + view] * (points[:, 2] + shift)
+    g = full[1 + view] + full[7 + view] * middle_of(points[:, 2], shift)
     if family.kind == "disparity":
         g = np.maximum(g, 0.02)
         z, dz = 1 / g, -1 / g**2
@@ -176,7 +181,8 @@ def _project(rays: Floats, z: Floats, a: int, b: int, poses: Floats, focal: floa
     return focal * uv, focal * (turned[:, :2] - uv * turned[:, 2:]) / w
 
 
-def _fans(observation: Observation, family: Family, full: Floats, poses: Floats, shift: float) -> list[Fan]:
+def gather_fans(observation: Observation, family: Family, full: Floats, poses: Floats, shift: float) -> list[Fan]:
+    """Each view's outline held against its four neighbours, with the surface points that can be outermost."""
     half = observation.fine.shape[1] / 2
     focal = float(np.exp(full[0]))
     outlines = parallel_map(_outline, observation.fine)
@@ -200,7 +206,7 @@ def _fans(observation: Observation, family: Family, full: Floats, poses: Floats,
     return [fan for fans in parallel_map(of_view, range(6)) for fan in fans]
 
 
-def _system(
+def outline_system(
     fans: list[Fan], full: Floats, family: Family, poses: Floats, shift: float, half: float
 ) -> tuple[Floats, Floats]:
     """Residuals in pixels [n] and their Jacobian [n, 13] by the full parameters."""
@@ -214,7 +220,7 @@ def _system(
         residuals.append(((uv * fan.directions).sum(1) - fan.outline) * half)
         J = np.zeros((len(outermost), 13))
         J[:, 1 + fan.view_a] = (slope * fan.directions).sum(1) * dz * half
-        J[:, 7 + fan.view_a] = J[:, 1 + fan.view_a] * (fan.points[outermost, 2] + shift)
+        J[:, 7 + fan.view_a] = J[:, 1 + fan.view_a] * middle_of(fan.points[outermost, 2], shift)
         e = 1e-6  # log f enters by the rays, by their length and by the projection: a difference is simplest
         moved = full.copy()
         moved[0] += e
@@ -223,6 +229,14 @@ def _system(
         J[:, 0] = ((uv_e - uv) * fan.directions).sum(1) / e * half
         rows.append(J)
     return np.concatenate(residuals), np.concatenate(rows)
+
+
+def range_prior(observation: Observation) -> Floats:
+    """[6, 13] a weak pull of how far each view's range stretches: its offset is well seen by outlines, this is not."""
+    width = np.maximum(observation.spread[:, 1] - observation.spread[:, 0], 1e-3)
+    stretch = np.zeros((6, 13))
+    stretch[np.arange(6), 7 + np.arange(6)] = width / SLOPE_SIGMA
+    return stretch
 
 
 def settle(
@@ -253,18 +267,15 @@ def settle(
         basis, theta = np.hstack([column, basis]), np.concatenate([[full[0]], theta])
     else:
         base[0] = full[0]
-    # a view's offset is well seen here, how far its range stretches is not
-    width = np.maximum(observation.spread[:, 1] - observation.spread[:, 0], 1e-3)
-    stretch = np.zeros((6, 13))
-    stretch[np.arange(6), 7 + np.arange(6)] = width / SLOPE_SIGMA
+    stretch = range_prior(observation)
     start = base + basis @ theta
     prior = stretch @ basis
-    fans = _fans(observation, family, start, poses, shift)
+    fans = gather_fans(observation, family, start, poses, shift)
     for step_number in range(STEPS):
         now = base + basis @ theta
         if step_number == REGATHER:
-            fans = _fans(observation, family, now, poses, shift)
-        residuals, J = _system(fans, now, family, poses, shift, half)
+            fans = gather_fans(observation, family, now, poses, shift)
+        residuals, J = outline_system(fans, now, family, poses, shift, half)
         weight = np.minimum(1, HUBER_PX / np.maximum(np.abs(residuals), 1e-9))
         J = J @ basis
         A = J.T @ (J * weight[:, None]) + prior.T @ prior
@@ -274,7 +285,7 @@ def settle(
         if np.abs(basis @ step).max() < 2e-5 and step_number > REGATHER:
             break
     full = base + basis @ theta
-    residuals, _ = _system(fans, full, family, poses, shift, half)
+    residuals, _ = outline_system(fans, full, family, poses, shift, half)
     sigma = np.inf
     if free_fov:
         noise = max(NOISE_PX, 1.4826 * float(np.median(np.abs(residuals))))
