@@ -38,7 +38,8 @@ def exit_status() -> Iterator[None]:
         print_error("Cancelled; nothing was written.")
         raise typer.Exit(Cancelled.exit_status) from None
     except MeshdropError as error:
-        print_error(error.message, code=error.code, suggestion=error.suggestion)
+        named = error.kind != "usage" or type(error).__dict__.get("code")
+        print_error(error.message, code=error.code if named else None, suggestion=error.suggestion)
         raise typer.Exit(error.exit_status) from None
     except OSError as error:
         print_error(f"{error.filename or 'A file'}: {error.strerror}", code=ShareUnavailable.code)
