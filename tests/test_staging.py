@@ -1,6 +1,8 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,24 @@ def test_a_folder_that_cannot_be_written_is_named_as_people_know_it(
     with pytest.raises(ShareUnavailable) as caught, staged_folder(tmp_path / "out"):
         pytest.fail("must not begin")
     assert caught.value.message == f"Can't write {tmp_path}: Permission denied."
+
+
+def test_a_run_killed_outright_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom engine.staging import staged_folder\n"
+        "with staged_folder(Path(sys.argv[1])):\n    print('begun', flush=True)\n    time.sleep(60)\n"
+    )
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", script, str(out)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+        with pytest.raises(OutputExists, match="Another run"), staged_folder(out):
+            pytest.fail("must not begin")
+        process.kill()
+        process.wait()
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr("engine.staging._LEFTOVER_S", 0.0)
+    with staged_folder(out):
+        pass
+    assert list(tmp_path.iterdir()) == [out]
