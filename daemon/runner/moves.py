@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from config.sections import Settings
+from daemon.names import shown
 from daemon.publish.trouble import trouble_of
 from daemon.runner.results import Results
 from daemon.runner.retry import Again, Error
@@ -28,7 +29,7 @@ class Moves:
         from daemon.store import StateChanged
 
         try:
-            self._store.transition(job.id, to, reason=reason, expect=before, **changes)
+            self._store.transition(job.id, to, reason=shown(reason), expect=before, **changes)
         except StateChanged:
             return False
         self._on_change()

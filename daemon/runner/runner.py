@@ -21,6 +21,7 @@ from daemon.runner.answering import Answering
 from daemon.runner.child import Child
 from daemon.runner.endings import Ending, crash_error
 from daemon.runner.following import Ended, Following
+from daemon.runner.gpu import Gpu
 from daemon.runner.moves import Moves
 from daemon.runner.results import Results
 from daemon.runner.retry import Again, Error, Facts, Hold, decide, kind_of, lowered_options
@@ -87,6 +88,7 @@ class Runner:
         self._results = Results(settings, store, files)
         self._moves = Moves(settings, store, self._results, on_change)
         self._space = Space(settings, files)
+        self._gpu = Gpu(settings, files)
         self._workers = Workers(settings, files, worker_command, spawn)
         self._answering = Answering(store, answer or (lambda job: find_answer(job, store, files)))
         self._on_change = on_change
@@ -115,7 +117,12 @@ class Runner:
                 self._following = None
                 self._finish(following, ended, now_s)
             self._serve_requests()
-            return self._between(now_s) if self._following is None else _LOOK_EVERY_S
+            if self._following is not None:
+                return _LOOK_EVERY_S
+            due_s = self._between(now_s)
+            if self._following is None:
+                self._gpu.release()  # another daemon may want it
+            return due_s
 
     def shutdown(self) -> None:
         """End the worker at once and leave its job to be run again."""
@@ -123,6 +130,8 @@ class Runner:
         mine = self._lock.acquire(timeout=_LOCK_WITHIN_S)
         try:
             gone = self._workers.end_all()
+            if mine:
+                self._gpu.release()
             following, self._following = self._following, None
             if mine and gone and following is not None:  # else the next start finds the job as it was left
                 self._settle_interrupted(following.job.id)
@@ -210,7 +219,7 @@ class Runner:
 
     def _begin(self, job: Job, child: Child, now_s: float) -> bool:
         """Whether it runs now; what keeps it from that is written down."""
-        trouble = self._space.trouble(job)
+        trouble = self._space.trouble(job) or self._gpu.take()
         if trouble is not None:
             self._moves.hold(job, trouble.code, trouble.reason, State.PENDING, blocks=trouble.own)
             return False
@@ -254,7 +263,7 @@ class Runner:
             ours = job.held_from is State.PROGRESS or (job.held_from is State.PENDING and job.spooled)
             if not ours or job.cancel_requested_at is not None:
                 continue
-            trouble = self._space.trouble(job, write=True)
+            trouble = self._space.trouble(job, write=True) or self._gpu.take()
             if trouble is None:
                 self._moves.change(job, State.PENDING, State.HELD, "tried again")
             else:
