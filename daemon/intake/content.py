@@ -6,6 +6,7 @@ else that is wrong stays wrong. Nothing is decoded, nothing is kept.
 
 from __future__ import annotations
 
+import errno
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -34,6 +35,9 @@ from daemon.intake.snapshot import Item, Snapshot, item_of, why_unreadable
 from daemon.names import shown
 
 _BUFFER: Final = 1 << 17
+_EXCHANGED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""Why something can't be opened that was a regular file a moment ago and is another thing now."""
+
 _COPY_AGAIN: Final = "Copy or export the file again."
 
 Opener = Callable[[Item], AbstractContextManager[BinaryIO]]
@@ -54,11 +58,13 @@ def check_content(inbox: Path, snapshot: Snapshot, limits: Limits, files: Files,
             return _check_zip(path, snapshot, limits, files, now_s)
         layout = read_layout(snapshot.items, snapshot.root)
         return _Check(snapshot, layout, limits, now_s, in_zip=False).run(lambda item: _open(path, item, files))
-    except (_Changed, FileNotFoundError, NotADirectoryError, NotRegular):
-        return Content(snapshot.fingerprint, "unfinished", now_s, sentence="It changed while it was being read.")
     except _Unreadable as error:
         sentence = wording.unreadable([error.item], snapshot.entry)
         return Content(snapshot.fingerprint, "unreadable", now_s, sentence=sentence)
+    except (_Changed, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, NotRegular) and error.errno not in _EXCHANGED:
+            raise
+        return Content(snapshot.fingerprint, "unfinished", now_s, sentence="It changed while it was being read.")
 
 
 class _Unreadable(Exception):

@@ -12,7 +12,6 @@ import pytest
 
 from tests.intake.scene import Scene, contents, write_zip
 
-_RUNS = 50
 Writer = Callable[[random.Random, Path], Iterator[float]]
 """Writes a bundle; yields the seconds that it pauses between two writes."""
 
@@ -90,10 +89,11 @@ def zipping(rng: random.Random, target: Path) -> Iterator[float]:
         yield pause(rng)
 
 
+@pytest.mark.parametrize("runs", [4, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("write", [slow, preallocating, by_temporary_names, zipping])
-def test_nothing_is_taken_before_it_has_been_written(tmp_path: Path, write: Writer) -> None:
+def test_nothing_is_taken_before_it_has_been_written(tmp_path: Path, write: Writer, runs: int) -> None:
     scene = Scene(tmp_path, intake__unfinished_s=3000.0)
-    for seed in range(_RUNS):
+    for seed in range(runs):
         rng = random.Random(seed)
         # Hints come, come late or don't come at all; scans always do.
         scene.polling = rng.random() < 0.3
