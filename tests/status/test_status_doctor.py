@@ -1,0 +1,184 @@
+"""What `meshdrop doctor` finds, and what it says to do."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from daemon.status import doctor, machine, shares
+from daemon.status.findings import Finding
+
+if TYPE_CHECKING:
+    from tests.status.conftest import House
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking PyTorch takes seconds."""
+    monkeypatch.setattr(machine, "_output", lambda command, within_s: "")
+
+
+def found(house: House, name: str) -> list[Finding]:
+    return [finding for finding in doctor.examine(house.settings) if finding.name.startswith(name)]
+
+
+def worst(findings: list[Finding]) -> str:
+    levels = ["ok", "note", "warn", "fail"]
+    return levels[max(levels.index(finding.level) for finding in findings)]
+
+
+def test_a_sound_house_has_no_failure(house: House) -> None:
+    from daemon.clock import SystemClock
+
+    house.beat(beat_at=SystemClock().now())
+    findings = doctor.examine(house.settings)
+    assert [finding for finding in findings if finding.level == "fail"] == []
+    names = {finding.name for finding in findings}
+    assert names >= {"python", "packages", "gpu", "settings", "inbox", "outbox", "state_dir", "database", "daemon"}
+    out = io.StringIO()
+    doctor.print_examination(findings, Console(file=out, width=300))
+    assert all(finding.sentence in out.getvalue() for finding in findings)
+    assert list(house.settings.inbox.iterdir()) == []
+
+
+def test_every_complaint_has_a_remedy(house: House) -> None:
+    shutil.rmtree(house.settings.inbox)
+    house.configure(publish={"group": "no such group"}, engine={"device": "cuda"}, run={"reserve_mb": 10**12})
+    complaints = [finding for finding in doctor.examine(house.settings) if finding.level == "fail"]
+    assert {finding.name for finding in complaints} >= {"gpu", "publish.group", "outbox", "state_dir"}
+    assert all(finding.remedy for finding in complaints)
+
+
+def test_a_missing_folder(house: House, tmp_path: Path) -> None:
+    house.configure(inbox=tmp_path / "none")
+    assert worst(found(house, "inbox")) == "note"
+    house.configure(inbox=tmp_path / "none" / "none")
+    assert worst(found(house, "inbox")) == "fail"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
+def test_a_folder_that_may_not_be_written(house: House) -> None:
+    """By really writing there as another user: modes say little on a share."""
+    house.settings.outbox.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        findings = list(shares._check_use(house.settings.outbox, "outbox"))
+    finally:
+        os.seteuid(0)
+    assert [finding.level for finding in findings] == ["fail"]
+    assert "made" in findings[0].sentence
+    assert "nobody" in (findings[0].remedy or "")
+
+
+def test_a_share_that_forbids_renames(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename_new(files: object, source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("daemon.files.Files.rename_new", rename_new)
+    (finding,) = shares._check_use(house.settings.outbox, "outbox")
+    assert "renamed in" in finding.sentence
+    assert [path.name for path in house.settings.outbox.iterdir()] == [".meshdrop"], "nothing is left there"
+
+
+def test_a_share_that_hangs_is_a_finding(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_ANSWER_WITHIN_S", 0.1)
+    real = shares.mount_of
+
+    def hung(path: Path) -> object:
+        if path == house.settings.inbox:
+            time.sleep(1.0)
+        return real(path)
+
+    monkeypatch.setattr(shares, "mount_of", hung)
+    assert worst(found(house, "inbox")) == "fail"
+
+
+def test_a_network_file_system(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    from daemon.mounts import Mount
+
+    monkeypatch.setattr(shares, "mount_of", lambda path: Mount("/", "nfs4", "nas:/x"))
+    assert "polling" in found(house, "inbox")[0].sentence
+    assert worst(found(house, "state_dir")) == "fail"
+    house.configure(watch={"mode": "inotify"})
+    assert worst(found(house, "inbox")) == "warn"
+
+
+def test_a_share_whose_clock_is_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.time() - 3600
+    monkeypatch.setattr(shares.time, "time", lambda: later)
+    findings = list(shares._check_use(house.settings.outbox, "outbox"))
+    assert [finding.name for finding in findings if finding.level == "warn"] == ["clock"]
+    assert "3600 s ahead" in findings[-1].sentence
+
+
+@pytest.mark.parametrize(("watches", "level"), [("8192", "warn"), ("1048576", "ok"), (None, "fail")])
+def test_the_inotify_limits(
+    house: House, tmp_path: Path, watches: str | None, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "INOTIFY", tmp_path)
+    house.configure(watch={"mode": "inotify"})
+    if watches:
+        (tmp_path / "max_user_watches").write_text(watches)
+        (tmp_path / "max_user_instances").write_text("128")
+    findings = list(machine.check_inotify(house.settings))
+    assert [finding.level for finding in findings] == [level]
+    if level == "warn":
+        assert "sysctl -w fs.inotify.max_user_watches=1048576" in (findings[0].remedy or "")
+
+
+def test_a_damaged_database(house: House) -> None:
+    house.store.close()
+    for path in house.settings.state_dir.glob("meshdrop.db*"):
+        path.write_bytes(b"not a database " * 1000)
+    (finding,) = found(house, "database")
+    assert finding.level == "fail"
+    assert finding.remedy
+
+
+def test_a_clock_that_was_put_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import UTC, datetime
+
+    house.store.admit([house.new("shoe")])
+    monkeypatch.setattr("daemon.clock.SystemClock.now", lambda self: datetime(2020, 1, 1, tzinfo=UTC))
+    assert worst(found(house, "clock")) == "warn"
+
+
+def test_an_old_python_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.platform, "python_version", lambda: "3.9.2")
+    assert [finding.level for finding in machine.check_python()] == ["fail"]
+    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda name: ["no-such-package>=1"])
+    (finding,) = machine.check_packages()
+    assert "no-such-package" in finding.sentence
+
+
+@pytest.mark.parametrize(("device", "level"), [("auto", "note"), ("cuda", "fail"), ("cpu", "note")])
+def test_no_gpu(house: House, device: str, level: str) -> None:
+    house.configure(engine={"device": device})
+    (finding,) = machine.check_gpu(house.settings)
+    assert finding.level == level
+
+
+def test_a_gpu_that_pytorch_sees(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_output", lambda command, within_s: "NVIDIA X, 550.1, 24 GiB")
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: None)
+    assert [(finding.name, finding.level) for finding in machine.check_gpu(house.settings)] == [
+        ("gpu", "ok"),
+        ("nvdiffrast", "note"),
+    ]
+
+
+def test_a_command_that_hangs_or_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert machine._output(["sleep", "5"], 0.05) == ""
+    assert machine._output(["false"], 5) == ""
+    assert machine._output(["no such command"], 5) == ""
+    assert machine._output(["echo", "x"], 5) == "x"
+    assert subprocess.run(["true"], check=True).returncode == 0
