@@ -114,6 +114,7 @@ class Service:
 
     def _open(self, stack: ExitStack) -> Store:
         from daemon.locks import FileLock
+        from daemon.publish.rebuild import rebuild_if_lost
         from daemon.store import open_store
 
         settings = self._settings
@@ -135,6 +136,7 @@ class Service:
             if root is not None:
                 stack.enter_context(FileLock(root.private / "lock", f"the inbox {inbox.path}"))
             self._root(inbox.outbox, "outbox")
+        rebuild_if_lost(settings, store, self._files)
         return store
 
     def _root(self, path: Path, kind: str) -> Root | None:

@@ -175,3 +175,11 @@ def test_the_status_is_no_heavy_import() -> None:
     program = "import sys, daemon.status; print([m for m in ('numpy', 'engine', 'alembic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "[]"
+
+
+def test_every_field_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text().split("## status.json", 1)[1]
+    schema = status_schema()
+    for table in (schema, *schema["$defs"].values()):
+        for name in table["properties"]:
+            assert f"| `{name}` |" in text, name
