@@ -18,7 +18,8 @@ def refuse_contradictions(bundle: Bundle, segmentation: Segmentation, calibratio
     """Compare RGB and depth through the cameras that were found.
 
     Raises ValidationFailed where they plainly show different objects, or where views are exchanged, turned or mirrored
-    in one of the two folders (or mirrored in both) so that outlines and depth can't tell but colours do.
+    in one of the two folders (or mirrored in both) so that outlines and depth can't tell but colours do. Where the
+    orientation is open nothing is said of exchanges.
     """
     shared = shared_surface(bundle, segmentation, calibration)
     looks = looks_of(bundle, segmentation)
@@ -46,6 +47,8 @@ def refuse_contradictions(bundle: Bundle, segmentation: Segmentation, calibratio
         raise ValidationFailed(
             f"{listed}.", suggestion="Render both files of a view from the same object and camera.", views=strange
         )
+    if calibration.ambiguous:  # a layout taken by default may be what an exchange looks like
+        return
     exchange = better_reading(looks, shared)
     if exchange:
         raise _wrong_names(exchange)

@@ -145,6 +145,15 @@ def test_a_ring_turned_by_half_is_named() -> None:
         check(turned, sample.calibration)
 
 
+def test_nothing_is_called_exchanged_where_the_layout_was_taken_by_default() -> None:
+    """The images are right; the cameras are another layout's, as they may be then."""
+    sample = painted_ball()
+    other = as_exchanged(sample.calibration, "left", "right", ("depth",))
+    check(sample.bundle, replace(other, ambiguous=True))
+    with pytest.raises(ValidationFailed):
+        check(sample.bundle, other)
+
+
 def test_two_names_that_are_right_are_never_called_exchanged() -> None:
     sample = painted_ball()
     check(sample.bundle, sample.calibration)
