@@ -97,7 +97,7 @@ class Runner:
         self._not_before: dict[str, float] = {}
         self._check_held_s = float("-inf")
         self._seen_changes: int | None = None
-        self._began = self._ended = False
+        self._began = self._settled = self._ended = False
 
     # -- asked from outside -------------------------------------------------------------------------------------
 
@@ -106,23 +106,27 @@ class Runner:
         with self._lock:
             if self._ended:
                 return _IDLE_S
-            if not self._began:
-                self._workers.end_leftovers()
-                for job in self._store.jobs(states={State.PROGRESS}):
-                    self._settle_interrupted(job.id)
-                self._began = True
-            self._workers.bury()
-            following = self._following
-            if following is not None and (ended := following.follow(now_s)) is not None:
-                self._following = None
-                self._finish(following, ended, now_s)
-            self._serve_requests()
-            if self._following is not None:
-                return _LOOK_EVERY_S
-            due_s = self._between(now_s)
-            if self._following is None:
-                self._gpu.release()  # another daemon may want it
-            return due_s
+            try:
+                return self._step(now_s)
+            except Exception:  # the database can't be written, say: what was under way is looked at again
+                self._settled = False
+                raise
+
+    def _step(self, now_s: float) -> float:
+        if not self._settled:
+            self._settle_all()
+        self._workers.bury()
+        following = self._following
+        if following is not None and (ended := following.follow(now_s)) is not None:
+            self._following = None
+            self._finish(following, ended, now_s)
+        self._serve_requests()
+        if self._following is not None:
+            return _LOOK_EVERY_S
+        due_s = self._between(now_s)
+        if self._following is None:
+            self._gpu.release()  # another daemon may want it
+        return due_s
 
     def shutdown(self) -> None:
         """End the worker at once and leave its job to be run again."""
@@ -154,6 +158,15 @@ class Runner:
 
     # -- what needs no worker -----------------------------------------------------------------------------------
 
+    def _settle_all(self) -> None:
+        """See to the jobs that are said to run and do not: at the start, and after a step that failed."""
+        if not self._began:
+            self._workers.end_leftovers()
+        for job in self._store.jobs(states={State.PROGRESS}):
+            if self._following is None or self._following.job.id != job.id:
+                self._settle_interrupted(job.id)
+        self._began = self._settled = True
+
     def _settle_interrupted(self, job_id: str) -> None:
         """A job whose run was cut off: its result where that was complete already, else another run."""
         job = self._store.job(job_id)
@@ -163,9 +176,10 @@ class Runner:
         if job.cancel_requested_at is not None:
             self._moves.cancelled(job)
         elif done is not None:
-            self._moves.publish(job, done, "the result was complete when the daemon was stopped")
+            self._moves.publish(job, done, "the result was complete already")
         else:
-            self._moves.change(job, State.PENDING, State.PROGRESS, "the daemon was stopped")
+            reason = "its end could not be recorded" if self._began and not self._ended else "the daemon was stopped"
+            self._moves.change(job, State.PENDING, State.PROGRESS, reason)
 
     def _serve_requests(self) -> None:
         """Cancel what does not run, and pass on what was refused; looked for only when something has changed."""
@@ -190,14 +204,16 @@ class Runner:
             self._resume_held()
         if self._moves.blocked or self._store.flag("paused"):
             return max(_LOOK_EVERY_S, due_s)
+        child = self._workers.ready
+        if child is None and self._workers.trouble is None:
+            return max(_LOOK_EVERY_S, due_s)
         for _ in range(_WINDOW):
             job = self._choose(now_s)
             if job is None or self._moves.blocked:
                 break
-            child = self._workers.ready
             if child is None:
-                if self._workers.trouble:
-                    self._moves.hold(job, WorkerCrashed.code, self._workers.trouble, State.PENDING, blocks=True)
+                why = str(self._workers.trouble)
+                self._moves.hold(job, WorkerCrashed.code, why, State.PENDING, blocks=True)
                 break
             answer = self._answering.pending(job, now_s)
             if answer is True:

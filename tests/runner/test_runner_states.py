@@ -511,6 +511,31 @@ def test_killed_between_result_and_record_the_engine_does_not_run_twice(house: H
     assert house.job(whole).outcome is State.SUCCESS
 
 
+@pytest.mark.parametrize("said", ["done", "failed"])
+def test_an_end_that_can_t_be_recorded_is_recorded_later(
+    house: House, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    job = house.admit()
+    child = house.begin(job)
+    child.says(house.done(job) if said == "done" else failed(job, "CALIBRATION_FAILED"))
+
+    def refuse(*arguments: Any, **changes: Any) -> Job:
+        raise OSError(errno.ENOSPC, "database or disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house.store, "transition", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="full"):
+                house.step(1)
+    house.step(1)
+    if said == "done":
+        assert house.job(job).outcome is State.SUCCESS
+        assert house.path(job) == ["PENDING", "PROGRESS", "PUBLISHING"]
+    else:
+        house.begin(job)
+    assert child.signals == []  # it has done nothing wrong
+
+
 def test_what_an_earlier_attempt_has_left_is_cleared(house: House) -> None:
     job = house.admit()
     folder = spool_folder(house.state, job.id)
