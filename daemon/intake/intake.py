@@ -9,9 +9,8 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -20,57 +19,34 @@ from config.errors import MeshdropError, ShareUnavailable
 from config.sections import Inbox, Settings
 from daemon.clock import Clock
 from daemon.files import Files
+from daemon.intake.admission import AFTER_TROUBLE_S, Admission
 from daemon.intake.completeness import Assessment, Memory, Rules, Verdict, assess
 from daemon.intake.content import check_content
-from daemon.intake.job_file import content_key, effective_options
+from daemon.intake.entry import Entry, Records
+from daemon.intake.follower import Follower
 from daemon.intake.listing import Listing, sort_names
 from daemon.intake.markers import Marker, beside_keys, marker_beside
 from daemon.intake.requests import INBOX_ITSELF, Requests
 from daemon.intake.snapshot import Snapshot, identity_of, item_of, take_snapshot
 from daemon.intake.waiting import Explanation, Waiting
-from daemon.names import bundle_name, safe_name, shown
+from daemon.names import shown
 from daemon.roots import Root, check_root, open_root
 from daemon.states import State
 
 if TYPE_CHECKING:
     from daemon.caretaker import Caretaker
-    from daemon.store import EntryRecord, Job, NewJob, Store
+    from daemon.store import Store
 
 log = structlog.get_logger(__name__)
 
 _BATCH: Final = 100
 _STEP_BUDGET_S: Final = 0.5
 _SCAN_AFTER_HINT_S: Final = 0.3
-_LOOK_AT_JOBS_S: Final = 0.5
-_AFTER_TROUBLE_S: Final = 10.0
 _DEEP_LOOK_S: Final = 0.05  # a handled entry's full look is spread over so much time an entry
 _ANSWER_AFTER_S: Final = 10.0  # a marker beside nothing may be there a moment before its bundle
 _ANSWER_STANDS_S: Final = 60.0
 _MOST_TOLD: Final = 20
 _FEW: Final = 200
-
-
-@dataclass
-class Entry:
-    """What intake knows of one entry. top: size and times at the last look. job: its newest, as last seen.
-
-    tended: what that job's state asks for was done; tend_again_s: when it is to be tried again. asked_since_s: since
-    when a `.cancel` waits to be confirmed. answered_s: when a marker was last answered. force: by a `.redo`.
-    """
-
-    name: str
-    memory: Memory = field(default_factory=Memory)
-    due_s: float = 0.0
-    looked_s: float = float("-inf")
-    top: tuple[int, int, int] | None = None
-    answer: Assessment | None = None
-    job: Job | None = None
-    known: bool = False
-    tended: bool = False
-    tend_again_s: float | None = None
-    asked_since_s: float | None = None
-    answered_s: float = float("-inf")
-    force: bool = False
 
 
 class Intake:
@@ -89,26 +65,35 @@ class Intake:
         on_change: Callable[[], None],
     ) -> None:
         self._inbox, self._settings, self._store, self._clock, self._files = inbox, settings, store, clock, files
-        self._polling, self._caretaker, self._on_change = polling, caretaker, on_change
+        self._polling, self._caretaker = polling, caretaker
+        self._records = Records(inbox.name, store)
         self._requests = Requests(inbox, settings, store, clock, files, caretaker)
+        self._follower = Follower(inbox.name, store)
+        self._admission = Admission(
+            inbox,
+            settings,
+            store,
+            clock,
+            records=self._records,
+            requests=self._requests,
+            follower=self._follower,
+            caretaker=caretaker,
+            look_at=self._look_at,
+            on_change=on_change,
+        )
         self._root: Root | None = None
         self._away: str | None = None
         self._entries: dict[str, Entry] = {}
-        self._records: dict[str, EntryRecord] | None = None
         self._due: list[tuple[float, str]] = []
         self._beside: dict[str, list[Marker]] = {}
         self._lonely: dict[str, float] = {}
-        self._batch: list[tuple[Entry, NewJob, Snapshot]] = []
         self._scan_s = float("-inf")
         self._scanned_s: float | None = None
-        self._changes = -1
-        self._jobs_looked_s = self._swept_s = float("-inf")
-        self._live: dict[str, Entry] = {}
         self._hints: set[str | None] = set()
         self._lock = threading.Lock()
         self._waiting: tuple[Waiting, ...] = ()
         self._told_s = self._listed_s = float("-inf")
-        self._draining = False
+        self._draining = self._recalled = False
 
     # -- for others ---------------------------------------------------------------------------------------------
 
@@ -161,12 +146,14 @@ class Intake:
         if self._away is not None:
             log.info("intake.share_back", inbox=self._inbox.name)
             self._away, self._scan_s = None, float("-inf")
-        self._known_records()
+        self._recall_inbox()
         self._draining = self._store.flag("draining")
         self._take_hints(now_s)
         if now_s >= self._scan_s:
             self._scan(now_s)
-        self._follow_jobs(now_s)
+        for changed in self._follower.changed(now_s):
+            changed.tended = False
+            self._look_at(changed, now_s)
         began_s = self._clock.monotonic_s()
         while self._due and self._due[0][0] <= now_s:
             due_s, name = heapq.heappop(self._due)
@@ -175,11 +162,11 @@ class Intake:
                 continue
             entry.due_s = float("inf")
             self._look_safely(entry, now_s)
-            if len(self._batch) >= _BATCH:
-                self._admit(now_s)
+            if len(self._admission) >= _BATCH:
+                self._admission.admit(now_s)
             if self._clock.monotonic_s() - began_s > _STEP_BUDGET_S:
                 break
-        self._admit(now_s)
+        self._admission.admit(now_s)
         self._tell(now_s)
         return self._pause(now_s)
 
@@ -190,7 +177,7 @@ class Intake:
             check_root(self._root, self._files)
 
     def _pause(self, now_s: float) -> float:
-        due_s = self._scan_s
+        due_s = min(self._scan_s, self._follower.due_s(now_s))
         if self._due:
             due_s = min(due_s, self._due[0][0])
         return max(0.0, due_s - now_s)
@@ -300,18 +287,8 @@ class Intake:
         entry = self._entries.pop(name)
         self._caretaker.forget(name)
         if entry.job is not None:
-            self._live.pop(entry.job.id, None)
-        record = self._known_records().get(name)
-        if record is not None and not (record.note or "").startswith("archived "):
-            self._store.forget(self._inbox.name, name)
-            del self._known_records()[name]
-
-    def _known_records(self) -> dict[str, EntryRecord]:
-        if self._records is None:
-            self._records = {record.entry: record for record in self._store.entries(self._inbox.name)}
-            if INBOX_ITSELF in self._records:
-                self._requests.remembered(INBOX_ITSELF, self._records[INBOX_ITSELF].used_markers)
-        return self._records
+            self._follower.drop(entry.job)
+        self._records.forget(name)
 
     # -- one entry ----------------------------------------------------------------------------------------------
 
@@ -322,7 +299,7 @@ class Intake:
         except (OSError, MeshdropError) as error:
             self._find_root()
             log.warning("intake.look_failed", bundle=shown(entry.name), reason=str(error))
-            self._look_at(entry, now_s + _AFTER_TROUBLE_S)
+            self._look_at(entry, now_s + AFTER_TROUBLE_S)
 
     def _look(self, entry: Entry, now_s: float) -> None:
         if not entry.known:
@@ -344,13 +321,20 @@ class Intake:
         top = snapshot.top
         entry.top = (top.size, top.mtime_ns, top.ctime_ns) if top else None
         if cancelled:
-            self._admit_cancelled(entry, snapshot, answer, now_s)
+            self._cancel(entry, snapshot, answer, now_s)
         else:
             self._act(entry, snapshot, answer, now_s)
 
+    def _recall_inbox(self) -> None:
+        """What earlier runs knew of the inbox itself."""
+        if not self._recalled:
+            self._recalled = True
+            record = self._records.get(INBOX_ITSELF)
+            self._requests.remembered(INBOX_ITSELF, record.used_markers if record else {})
+
     def _recall(self, entry: Entry) -> None:
         """What earlier runs knew: the last job of the entry, unless its bundle was archived since."""
-        record = self._known_records().get(entry.name)
+        record = self._records.get(entry.name)
         job = self._store.last_job(self._inbox.name, entry.name)
         entry.known = True
         self._requests.remembered(entry.name, record.used_markers if record else {})
@@ -359,7 +343,7 @@ class Intake:
         handled = record.fingerprint if record and record.job == job.id and record.fingerprint else job.fingerprint
         entry.job, entry.memory = job, replace(entry.memory, handled=handled)
         if not job.final:
-            self._live[job.id] = entry
+            self._follower.add(entry, job)
 
     def _snapshot(self, entry: Entry) -> Snapshot:
         """A look, with the markers beside the entry, without those that were used."""
@@ -380,7 +364,10 @@ class Intake:
     def _act(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
         match answer.verdict:
             case Verdict.ADMIT | Verdict.REFUSE:
-                self._queue(entry, snapshot, answer, now_s)
+                if self._draining:
+                    self._look_at(entry, now_s + self._settings.watch.poll_s)
+                else:
+                    self._admission.queue(entry, snapshot, answer)
             case Verdict.HANDLED:
                 self._tend(entry, snapshot, answer, now_s)
             case Verdict.WAIT | Verdict.CHECK:
@@ -392,6 +379,15 @@ class Intake:
             self._look_at(entry, max(answer.again_s, now_s + 0.05))
         elif answer.verdict is Verdict.WAIT:
             self._look_at(entry, now_s + self._settings.watch.rescan_s)
+
+    def _cancel(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
+        """Cancel a bundle that has no job, once copying has ended: what came later would be a new drop."""
+        quiet_s = self._rules().quiet_s
+        if answer.memory.looks < 2 or now_s - answer.memory.unchanged_since_s < quiet_s:
+            self._look_at(entry, max(now_s + 0.05, answer.memory.unchanged_since_s + quiet_s))
+            self._caretaker.say(entry.name, "It will be cancelled as soon as copying has ended.")
+            return
+        self._admission.admit_cancelled(entry, snapshot, answer)
 
     def _tend(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
         """Let the caretaker do what the entry's job asks for."""
@@ -409,9 +405,7 @@ class Intake:
         tended = self._caretaker.tend(entry.name, snapshot, job)
         if tended.gone:
             self._entries.pop(entry.name, None)
-            record = self._store.entry(self._inbox.name, entry.name)
-            if record is not None:
-                self._known_records()[entry.name] = record
+            self._records.reread(entry.name)
             return
         entry.tended = not tended.changed
         entry.tend_again_s = None if tended.again_s is None else now_s + tended.again_s
@@ -420,174 +414,7 @@ class Intake:
         elif entry.tend_again_s is not None:
             self._look_at(entry, entry.tend_again_s)
 
-    # -- admission ----------------------------------------------------------------------------------------------
-
-    def _queue(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
-        if self._draining:
-            self._look_at(entry, now_s + self._settings.watch.poll_s)
-            return
-        if self._is_touched_only(entry, answer):
-            return
-        new = self._new_job(entry, snapshot, answer)
-        self._batch.append((entry, new, snapshot))
-
-    def _is_touched_only(self, entry: Entry, answer: Assessment) -> bool:
-        """Whether only times have changed since the entry's last job, which lives or has a result: no new job."""
-        job, content = entry.job, answer.memory.content
-        if job is None or content is None or answer.error is not None or entry.force:
-            return False
-        if job.final and job.state is not State.SUCCESS:
-            return False
-        same = self._store.inputs(job.id) == content.digests
-        if same:
-            fingerprint = answer.memory.fingerprint
-            self._remember(entry.name, fingerprint=fingerprint, job=job.id)
-            entry.memory, entry.answer = replace(answer.memory, handled=fingerprint), None
-            self._look_at(entry, 0.0)
-        return same
-
-    def _new_job(self, entry: Entry, snapshot: Snapshot, answer: Assessment) -> NewJob:
-        from daemon.store import NewJob
-
-        content = answer.memory.content
-        force = entry.force or snapshot.has("redo")
-        options = effective_options(content.options if content else {}, self._inbox, force=force)
-        digests = content.digests if content else {}
-        key = content_key(digests, options, self._settings, _version()) if answer.error is None else ""
-        top = snapshot.top
-        return NewJob(
-            inbox=self._inbox.name,
-            entry=entry.name,
-            name=safe_name(bundle_name(entry.name) if snapshot.kind == "zip" else entry.name),
-            source=str(self._inbox.path / entry.name),
-            fingerprint=snapshot.fingerprint,
-            digests=dict(digests),
-            sizes=dict(content.sizes) if content else {},
-            options=options,
-            content_key=key,
-            priority=int(options.get("priority", 0)),
-            owner=self._requests.owner_name(top.uid if top else 0),
-            error=answer.error.as_json() if answer.error else None,
-            redo=force or self._was_archived(entry.name),
-        )
-
-    def _was_archived(self, name: str) -> bool:
-        """Whether the entry's last bundle was archived: what lies there now was dropped again."""
-        record = self._known_records().get(name)
-        return record is not None and (record.note or "").startswith("archived ")
-
-    def _admit(self, now_s: float) -> None:
-        if not self._batch:
-            return
-        batch, self._batch = self._batch, []
-        try:
-            jobs = self._store.admit([new for _, new, _ in batch])
-        except MeshdropError:
-            for entry, _, _ in batch:
-                self._look_at(entry, now_s + _AFTER_TROUBLE_S)
-            raise
-        for (entry, new, snapshot), job in zip(batch, jobs, strict=True):
-            if entry.job is not None and not entry.job.final and entry.job.id != job.id:
-                self._replace_waiting(entry.job)
-            self._adopt(entry, job, snapshot)
-            if new.error is None:
-                self._caretaker.notices.clear_error(entry.name, is_folder=snapshot.kind == "folder")
-        self._on_change()
-
-    def _adopt(self, entry: Entry, job: Job, snapshot: Snapshot) -> None:
-        """An entry has a job: what it is now has been handled."""
-        entry.job, entry.tended, entry.force, entry.asked_since_s = job, False, False, None
-        entry.memory = replace(entry.memory, handled=snapshot.fingerprint, content=None)
-        self._live[job.id] = entry
-        self._requests.use(entry.name, [marker for marker in snapshot.markers if marker.kind in ("ready", "redo")])
-        record = self._known_records().get(entry.name)
-        if record is not None and (record.note or record.fingerprint):
-            self._remember(entry.name, fingerprint=None, job=job.id, note=None)
-        entry.tend_again_s = None
-        self._look_at(entry, self._clock.monotonic_s() + self._settings.intake.notice_s)
-        if job.final:
-            self._look_at(entry, 0.0)
-
-    def _replace_waiting(self, job: Job) -> None:
-        """The entry's content is another one now: a job that was not copied yet would find that out anyway."""
-        from daemon.store import StateChanged
-
-        now = self._store.job(job.id)
-        if now.state is State.PENDING and not now.spooled:
-            try:
-                reason = "the folder was changed before it was copied"
-                self._store.transition(job.id, State.CANCELLED, reason=reason, expect=State.PENDING)
-            except StateChanged:
-                return
-
-    def _admit_cancelled(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
-        """A bundle that was cancelled before it was taken: recorded, so that its history says so."""
-        if answer.memory.looks < 2 or now_s - answer.memory.unchanged_since_s < self._rules().quiet_s:
-            self._look_at(entry, max(now_s + 0.05, answer.memory.unchanged_since_s + self._rules().quiet_s))
-            self._caretaker.say(entry.name, "It will be cancelled as soon as copying has ended.")
-            return
-        by = self._requests.owner_of(snapshot, "cancel-confirm", "cancel")
-        bare = replace(answer, memory=replace(answer.memory, content=None))
-        job = self._store.admit([self._new_job(entry, snapshot, bare)])[0]
-        if not job.final:
-            reason = f"cancelled by {by} before it was taken"
-            job = self._store.transition(job.id, State.CANCELLED, reason=reason, by=by, cancel_by=by)
-        self._requests.use(entry.name, list(snapshot.markers))
-        self._adopt(entry, job, snapshot)
-        self._on_change()
-
-    # -- jobs ---------------------------------------------------------------------------------------------------
-
-    def _follow_jobs(self, now_s: float) -> None:
-        """See how the jobs of this inbox's entries have gone on, and look at the entries whose jobs have."""
-        if not self._live or now_s - self._jobs_looked_s < _LOOK_AT_JOBS_S:
-            return
-        changes = self._store.changes()
-        if changes == self._changes:
-            return
-        self._changes, self._jobs_looked_s = changes, now_s
-        active = (State.PROGRESS, State.PUBLISHING, State.HELD)
-        found = {job.id: job for job in self._store.jobs(states=active, inbox=self._inbox.name)}
-        ended = self._store.jobs(
-            states=(State.SUCCESS, State.FAILURE, State.CANCELLED), inbox=self._inbox.name, limit=50, newest_first=True
-        )
-        found |= {job.id: job for job in ended if job.id in self._live}
-        sweep_s = 5.0 * (1 + len(self._live) / 1000)
-        if now_s - self._swept_s >= sweep_s or len(self._live) <= 50:
-            self._swept_s = now_s
-            found |= {job.id: job for job in self._store.jobs(states=(State.PENDING,), inbox=self._inbox.name)}
-            lost = [job_id for job_id in self._live if job_id not in found]
-        else:
-            lost = [
-                job_id
-                for job_id, entry in self._live.items()
-                if job_id not in found and entry.job is not None and entry.job.state in active
-            ]
-        for job_id in lost:
-            found[job_id] = self._store.job(job_id)
-        for job_id in [job_id for job_id in self._live if job_id in found]:
-            self._job_seen(self._live[job_id], found[job_id], now_s)
-
-    def _job_seen(self, entry: Entry, job: Job, now_s: float) -> None:
-        before = entry.job
-        if before is None or before.id != job.id:
-            self._live.pop(job.id, None)
-            return
-        if job.final:
-            self._live.pop(job.id)
-        if (before.state, before.hold_reason, before.cancel_requested_at) != (
-            job.state,
-            job.hold_reason,
-            job.cancel_requested_at,
-        ) or (job.final and not entry.tended):
-            entry.tended = False
-            self._look_at(entry, now_s)
-        entry.job = job
-
     # -- telling ------------------------------------------------------------------------------------------------
-
-    def _remember(self, name: str, **values: Any) -> None:
-        self._known_records()[name] = self._store.remember(self._inbox.name, name, **values)
 
     def _tell(self, now_s: float) -> None:
         """What waits, for statuses; what is no bundle, for the inbox's own STATUS.txt."""
@@ -631,10 +458,3 @@ class Intake:
 def rest_s(settings: Settings) -> float:
     """How soon a look follows that found something changing."""
     return min(1.0, settings.intake.quiet_s)
-
-
-def _version() -> str:
-    try:
-        return version("meshdrop")
-    except PackageNotFoundError:
-        return "unknown"

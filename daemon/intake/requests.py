@@ -18,7 +18,7 @@ from daemon.names import shown
 
 if TYPE_CHECKING:
     from daemon.caretaker import Caretaker
-    from daemon.intake.intake import Entry
+    from daemon.intake.entry import Entry
     from daemon.store import Job, Store
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ for number in range(count):
     write_bundle(scene.inbox / f"bundle{number:05}", number)
 wall_s, cpu_s = time.monotonic(), time.process_time()
 end_s = scene.clock.at_s + 10
-while len(scene.intake._live) < count and scene.clock.at_s < end_s:
+while len(scene.intake._follower) < count and scene.clock.at_s < end_s:
     wait_s = scene.intake.step(scene.clock.at_s)
     scene.clock.at_s += max(wait_s, 0.001)
 wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
