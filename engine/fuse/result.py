@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.bundle_layout import ViewName
+from engine.fuse.view_maps import ViewMaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,9 @@ class Fusion:
     """The six depth renders as one solid.
 
     depth: [h, w] float32 planar camera z of each view, world units, without quantisation's terraces; 0 = background.
+    maps: the same as local planes, for what needs the surface's slope; None where a solid does not come from views.
     """
 
     volume: SignedDistanceVolume
     depth: dict[ViewName, NDArray[np.float32]]
+    maps: ViewMaps | None = None

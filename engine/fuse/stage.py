@@ -66,7 +66,7 @@ def fuse(
     }
     origin, voxel_size, shape = _frame(calibration, depth, grid)
     values = integrate(maps, origin, voxel_size, shape, lambda fraction: checkpoint(0.5 + 0.5 * fraction))
-    return Fusion(SignedDistanceVolume(values, origin, voxel_size), depth)
+    return Fusion(SignedDistanceVolume(values, origin, voxel_size), depth, maps)
 
 
 def _prepare(name: ViewName, bundle: Bundle, segmentation: Segmentation, calibration: Calibration) -> _View:

@@ -147,6 +147,7 @@ def _spoils(
 def _collapse(
     P: Any,
     faces: Any,
+    planes: Any,
     Q: Any,
     p: Any,
     head: Any,
@@ -163,6 +164,7 @@ def _collapse(
     """Collapse edges, cheapest first, until `target` faces are left or none may be collapsed.
 
     P [V, 3] float64 and faces [F, 3] int32 are changed in place; a dead face has faces[f, 0] = -1. Returns faces left.
+    planes [V, 4] float64: what a vertex's quadric measures the distance to; without rows, the planes of its faces.
     To work in: Q [V, 10] float64 of 0, p [3] float64; int32: head [V] of -1, following [3F], valence and version [V] of
     0, mark [V] of -1; the heap keys [3F] float64, ends [3F, 3] int32.
     """
@@ -173,22 +175,27 @@ def _collapse(
         vx, vy, vz = P[c, 0] - P[a, 0], P[c, 1] - P[a, 1], P[c, 2] - P[a, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-300
-        w = length / 6
+        w = length / 18
         nx, ny, nz = nx / length, ny / length, nz / length
         d = -(nx * P[a, 0] + ny * P[a, 1] + nz * P[a, 2])
         for k in range(3):
             i = faces[f, k]
             q = Q[i]
-            q[0] += w * nx * nx
-            q[1] += w * nx * ny
-            q[2] += w * nx * nz
-            q[3] += w * ny * ny
-            q[4] += w * ny * nz
-            q[5] += w * nz * nz
-            q[6] += w * nx * d
-            q[7] += w * ny * d
-            q[8] += w * nz * d
-            q[9] += w * d * d
+            # all three planes: at an edge of the object a vertex must know the far side too, or it slides inwards
+            for j in range(3):
+                if len(planes) > 0:
+                    o = faces[f, j]
+                    nx, ny, nz, d = planes[o, 0], planes[o, 1], planes[o, 2], planes[o, 3]
+                q[0] += w * nx * nx
+                q[1] += w * nx * ny
+                q[2] += w * nx * nz
+                q[3] += w * ny * ny
+                q[4] += w * ny * nz
+                q[5] += w * nz * nz
+                q[6] += w * nx * d
+                q[7] += w * ny * d
+                q[8] += w * nz * d
+                q[9] += w * d * d
             following[3 * f + k] = head[i]
             head[i] = 3 * f + k
             valence[i] += 1
@@ -283,9 +290,11 @@ def _collapse(
     return alive
 
 
-def simplify(mesh: Mesh, target_faces: int, checkpoint: Checkpoint) -> Mesh:
+def simplify(mesh: Mesh, target_faces: int, checkpoint: Checkpoint, planes: NDArray[np.float64] | None = None) -> Mesh:
     """Reduce a closed 2-manifold to about `target_faces` faces, staying a closed 2-manifold.
 
+    planes: [V, 4] float64, the plane n·x + c = 0 (n a unit vector) of the true surface at each vertex, where it is
+    better known than the faces tell. Vertices are put where planes meet, so edges that the faces cut off come back.
     It stops above the target where no edge may be collapsed any more (many small handles).
     """
     if len(mesh.faces) <= target_faces:
@@ -297,6 +306,7 @@ def simplify(mesh: Mesh, target_faces: int, checkpoint: Checkpoint) -> Mesh:
     _collapse(
         vertices,
         faces,
+        np.empty((0, 4)) if planes is None else planes,
         np.zeros((V, 10)),
         np.zeros(3),
         np.full(V, -1, np.int32),

@@ -10,6 +10,7 @@ from engine.mesh import Mesh
 from engine.progress import Checkpoint
 from engine.surface.components import keep_parts
 from engine.surface.marching import marching_cubes
+from engine.surface.planes import vertex_planes
 from engine.surface.simplify import simplify
 from engine.surface.smooth import taubin
 from engine.surface.verify import defects
@@ -30,7 +31,8 @@ def extract_surface(fusion: Fusion, target_faces: int, checkpoint: Checkpoint) -
     checkpoint(0.2)
     smooth = taubin(dense, SMOOTHING)
     checkpoint(0.3)
-    mesh = _as_float32(simplify(smooth, target_faces, lambda fraction: checkpoint(0.3 + 0.6 * fraction)))
+    planes = None if fusion.maps is None else vertex_planes(smooth, fusion.maps, volume.voxel_size)
+    mesh = _as_float32(simplify(smooth, target_faces, lambda fraction: checkpoint(0.3 + 0.6 * fraction), planes))
     # every step keeps the topology; only rounding could still spoil it, and the marching cubes' own faces stand that
     for candidate in (mesh, _as_float32(smooth), _as_float32(dense)):
         found = defects(candidate)

@@ -43,6 +43,19 @@ def test_box_keeps_its_volume_with_few_faces():
     assert after == pytest.approx(before, rel=0.005)
 
 
+def test_known_planes_bring_back_the_edges_that_the_grid_cut_off():
+    half = np.array([0.7, 0.4, 0.5])
+    dense = extract(box, 48)
+    face = np.argmin(np.abs(np.abs(dense.vertices) - half), 1)
+    normal = np.eye(3)[face] * np.sign(dense.vertices)
+    planes = np.concatenate([normal, -half[face][:, None]], 1)
+    chamfered, sharp = (simplify(dense, 400, lambda _: None, p) for p in (None, planes))
+    assert not defects(sharp)
+    volumes = [trimesh.Trimesh(m.vertices, m.faces, process=False).volume for m in (chamfered, sharp)]
+    true = 8 * half.prod()
+    assert abs(volumes[1] - true) < 0.3 * abs(volumes[0] - true)
+
+
 def test_nothing_happens_below_the_target():
     mesh = extract(sphere, 24)
     assert reduce(mesh, 10**6) is mesh
