@@ -58,14 +58,15 @@ class Fingerprint:
     def truncated(self) -> bool:
         """Codes were cut off, not rounded: the farthest point alone has the highest, not all over half a code's width.
 
-        A view whose highest code is the commonest shows a flat face there and says nothing.
+        A view whose highest code is the commonest shows a flat face there and says nothing; nor does one that lacks the
+        next lower code, where something ends square to the view.
         """
         odds = 0.0
         for top, *lower in self.top_bins[self.high == self.high.max()].tolist():
             expected = sum(lower) / 4
             if top <= FEW:
                 odds += min(expected, 4.0) - 0.5
-            elif top < sum(lower):
+            elif lower[0] > 0 and top < sum(lower):
                 odds -= 2.0
         return odds > 0.0
 
