@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 from config.sections import Engine
@@ -18,6 +19,18 @@ def use(settings: Engine) -> None:
 def device() -> str:
     """`auto`, `cpu` or `cuda`."""
     return _use.device
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library keeps it (glibc's heaps, one for each thread).
+
+    What one stage has freed is of little use to the next, whose arrays have other sizes: without this the two add up.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    trim(0)
 
 
 def thread_count() -> int:

@@ -126,10 +126,12 @@ def _run(
     preset = getattr(settings.quality, asked.quality)
     with tracker.stage("segment"):
         segmentation = segment(bundle)
+    machine.release_memory()
     with tracker.stage("calibrate") as checkpoint:
         calibration = calibrate(bundle, segmentation, checkpoint)
         bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *calibration.evidence.get("notes", ())))
         refuse_contradictions(bundle, segmentation, calibration)
+    machine.release_memory()
     with tracker.stage("fuse") as checkpoint:
         fusion = fuse(bundle, segmentation, calibration, preset.grid, checkpoint)
     depth = fusion.depth
@@ -138,14 +140,17 @@ def _run(
     with tracker.stage("surface") as checkpoint:
         mesh = extract_surface(fusion, asked.target_faces or preset.target_faces, checkpoint)
     del fusion  # the volume is the largest thing in memory
+    machine.release_memory()
     with tracker.stage("texture") as checkpoint:
         size_px = asked.texture_size_px or preset.texture_size_px
         texturing = texture(mesh, bundle, segmentation, calibration, registrations, size_px, checkpoint)
+    machine.release_memory()
     with tracker.stage("export"):
         files = export_result(texturing.textured, folder, asked.formats)
         delivered = load_glb(folder / "mesh.glb")
     with tracker.stage("preview") as checkpoint:
         files += write_previews(delivered, folder, checkpoint)
+    machine.release_memory()
     with tracker.stage("quality") as checkpoint:
         evaluation = evaluate(delivered, bundle, segmentation, calibration, registrations, depth, checkpoint)
         files += write_contact_sheet(evaluation, folder)

@@ -51,8 +51,8 @@ else:
 
 def _signatures(folder: Path, environment: dict[str, str]) -> dict[str, list[str]]:
     """The argument types that each kernel was compiled for, or loaded, in a process that rebuilds a sample."""
-    for step in ("sample", "job"):
-        subprocess.run([sys.executable, "-c", JOB, str(folder), step], env=environment, check=True, timeout=500)
+    for step, variables in (("sample", dict(os.environ)), ("job", environment)):
+        subprocess.run([sys.executable, "-c", JOB, str(folder), step], env=variables, check=True)
     return dict(json.loads((folder / "found.json").read_text()))
 
 
