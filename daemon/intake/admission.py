@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
@@ -159,6 +160,7 @@ class Admission:
         self._on_change()
 
 
+@cache
 def _version() -> str:
     try:
         return version("meshdrop")

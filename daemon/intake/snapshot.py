@@ -132,12 +132,14 @@ def why_unreadable(item: Item, files: Files) -> str:
 
 def item_of(name: str, status: os.stat_result) -> Item:
     """What lstat says, as an item."""
-    kinds: tuple[tuple[bool, ItemKind], ...] = (
-        (stat.S_ISREG(status.st_mode), "file"),
-        (stat.S_ISDIR(status.st_mode), "folder"),
-        (stat.S_ISLNK(status.st_mode), "link"),
-    )
-    kind: ItemKind = next((word for applies, word in kinds if applies), "other")
+    mode = status.st_mode
+    kind: ItemKind = "other"
+    if stat.S_ISREG(mode):
+        kind = "file"
+    elif stat.S_ISDIR(mode):
+        kind = "folder"
+    elif stat.S_ISLNK(mode):
+        kind = "link"
     return Item(
         name, kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, status.st_uid,
         status.st_nlink,

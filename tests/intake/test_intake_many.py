@@ -41,5 +41,6 @@ def test_many_bundles_at_once(tmp_path: Path, count: int, capsys: pytest.Capture
     with capsys.disabled():
         print(f"\n{count} bundles: {told['s']:.1f} s ({told['cpu_s']:.1f} s of CPU), {told['mb']:.0f} MiB")
     assert told["jobs"] == count
-    assert told["s"] <= 120
+    # Its own time: on a machine that others keep busy the wall clock measures them.
+    assert told["cpu_s"] <= 120
     assert told["mb"] <= 300
