@@ -50,6 +50,7 @@ def test_a_missing_gpu_holds_the_queue(house: House, driver: Path) -> None:
     house.runner._gpu = Gpu(house.settings, house.files, driver, {})
     house.step(31)
     house.begin(job)
+    gpu_lock_path(str(first_gpu(driver, {}))).unlink()
 
 
 def test_a_gpu_in_use_is_waited_for_and_given_back(house: House, driver: Path) -> None:
