@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _TICK_S: Final = 0.5
-_BEAT_EVERY_S: Final = 2.0
+_NEWS_EVERY_S: Final = 2.0
+_BEAT_EVERY_S: Final = 15.0
 _STOP_WITHIN_S: Final = 4.0
 _NEEDS_RESTART: Final = ("inbox", "outbox", "state_dir", "inboxes", "log")
 
@@ -84,7 +85,8 @@ class Service:
         self._loops: list[Loop] = []
         self._intakes: dict[str, Intake] = {}
         self._watches: dict[str, Watch] = {}
-        self._last_beat_s = self._last_ping_s = float("-inf")
+        self._last_beat_s = self._last_ping_s = self._next_look_s = float("-inf")
+        self._last_news: list[Any] = []
 
     def stop(self) -> None:
         """Stop as by SIGTERM; from any thread."""
@@ -255,9 +257,9 @@ class Service:
             log.info("service.paused" if paused else "service.resumed")
             self._wake("runner")
         stuck = [loop.name for loop in self._loops if loop.stuck(now_s)]
-        if now_s - self._last_beat_s >= _BEAT_EVERY_S:
-            self._last_beat_s = now_s
-            self._beat(store, stuck)
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + _NEWS_EVERY_S
+            self._beat(store, stuck, now_s)
         period_s = self._notifier.watchdog_s
         if period_s and not stuck and now_s - self._last_ping_s >= period_s / 3:
             self._last_ping_s = now_s
@@ -289,8 +291,8 @@ class Service:
         log.info("service.reloaded", needs_restart=changed)
         self._wake("runner", "spool", "intake", "publish", "live")
 
-    def _beat(self, store: Store, stuck: list[str], state: str = "running") -> None:
-        """Write the sign of life that commands and pages read."""
+    def _beat(self, store: Store, stuck: list[str], now_s: float, state: str = "running") -> None:
+        """Write the sign of life that commands and pages read, sooner when there is news."""
         from daemon.process import this_process
         from daemon.store import DaemonReport
 
@@ -300,6 +302,11 @@ class Service:
             for name, intake in self._intakes.items()
             for item in intake.waiting()[:100]
         ]
+        watches = {name: watch.report().as_json() for name, watch in self._watches.items()}
+        news = [state, stuck, errors, watches, [{**item, "waiting_s": 0.0} for item in waiting]]
+        if news == self._last_news and now_s - self._last_beat_s < _BEAT_EVERY_S:
+            return
+        self._last_news, self._last_beat_s = news, now_s
         store.beat(
             DaemonReport(
                 process=this_process(),
@@ -307,7 +314,7 @@ class Service:
                 started_at=self._started_at,
                 beat_at=self._clock.now(),
                 state=state,
-                watches={name: watch.report().as_json() for name, watch in self._watches.items()},
+                watches=watches,
                 threads={loop.name: "stuck" if loop.name in stuck else "ok" for loop in self._loops},
                 waiting=waiting,
                 last_error="; ".join(errors) or None,

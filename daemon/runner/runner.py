@@ -97,6 +97,7 @@ class Runner:
         self._not_before: dict[str, float] = {}
         self._check_held_s = float("-inf")
         self._seen_changes: int | None = None
+        self._nothing_at: int | None = None
         self._began = self._settled = self._ended = False
 
     # -- asked from outside -------------------------------------------------------------------------------------
@@ -202,7 +203,8 @@ class Runner:
         if now_s >= self._check_held_s:
             self._check_held_s = now_s + self._settings.run.hold_retry_s
             self._resume_held()
-        if self._moves.blocked or self._store.flag("paused"):
+        changes = self._store.changes()
+        if changes == self._nothing_at or self._moves.blocked or self._store.flag("paused"):
             return max(_LOOK_EVERY_S, due_s)
         child = self._workers.ready
         if child is None and self._workers.trouble is None:
@@ -222,7 +224,10 @@ class Runner:
                 self._moves.answer(job, answer)
             elif self._begin(job, child, now_s):
                 return _LOOK_EVERY_S
+            job = None
         waits = [at_s - now_s for at_s in self._not_before.values()]
+        if job is None and not waits and not self._space.full_inboxes():
+            self._nothing_at = changes  # nothing can be begun until something is written
         return max(_LOOK_EVERY_S, min([due_s, *waits]))
 
     def _choose(self, now_s: float) -> Job | None:
