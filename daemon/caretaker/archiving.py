@@ -36,8 +36,8 @@ class Outcome(Enum):
     BUSY = "busy"  # the system won't just now
 
 
-def archive(inbox: Path, snapshot: Snapshot, job_id: str, folder: str, mode: int, files: Files) -> Outcome:
-    """Rename an entry into one of the inbox's archives, as `<name>-<job id>`.
+def archive(inbox: Path, snapshot: Snapshot, job_id: str, folder: str, mode: int, files: Files) -> tuple[Outcome, Path]:
+    """Rename an entry into one of the inbox's archives, as `<name>-<job id>`; what became of it, and where it lies.
 
     snapshot: what was taken, or is known to be the same. mode: of the archive's folder, where it has to be made.
     """
@@ -45,7 +45,7 @@ def archive(inbox: Path, snapshot: Snapshot, job_id: str, folder: str, mode: int
     target = inbox / folder / archived_name(snapshot.entry, job_id)
     try:
         if take_snapshot(inbox, snapshot.entry, files).fingerprint != snapshot.fingerprint:
-            return Outcome.CHANGED
+            return Outcome.CHANGED, source
         if not files.exists(inbox / folder):
             files.mkdir(inbox / folder)
             with suppress(OSError):
@@ -54,14 +54,14 @@ def archive(inbox: Path, snapshot: Snapshot, job_id: str, folder: str, mode: int
         files.rename(source, target)
     except OSError as error:
         log.info("caretaker.stays", bundle=shown(snapshot.entry), job=job_id, reason=error.strerror)
-        return Outcome.BUSY if error.errno in _MAY_PASS else Outcome.REFUSED
+        return (Outcome.BUSY if error.errno in _MAY_PASS else Outcome.REFUSED), source
     if snapshot.kind == "folder" and _changed_meanwhile(inbox, folder, target.name, snapshot, files):
         # Somebody wrote into it between the look and the rename: give it back.
         with suppress(OSError):
             files.rename(target, source)
-            return Outcome.CHANGED
+            return Outcome.CHANGED, source
     log.info("caretaker.archived", bundle=shown(snapshot.entry), job=job_id, folder=folder)
-    return Outcome.ARCHIVED
+    return Outcome.ARCHIVED, target
 
 
 def archived_name(entry: str, job_id: str) -> str:

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Final
 
 from config.sections import Settings
@@ -63,10 +64,13 @@ class Results:
         """Remove what an earlier attempt has left; its input stays. Raises OSError."""
         places = self.places(job)
         for name in self._files.names(places.folder) if self._files.exists(places.folder) else []:
-            if name == DONE_FILE:
-                self._files.unlink(places.done)
-            elif name != INPUT and not name.startswith(f"{INPUT}."):
-                self._files.remove_tree(places.folder / name)
+            if name == INPUT or name.startswith(f"{INPUT}."):
+                continue
+            path = places.folder / name
+            if S_ISDIR(self._files.lstat(path).st_mode):
+                self._files.remove_tree(path)
+            else:  # done.json, or one that was being written when the process was killed
+                self._files.unlink(path)
 
     def clear_quietly(self, job: Job) -> None:
         """The same, to give space back; what can't be removed now is removed before the next run."""

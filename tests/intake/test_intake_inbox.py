@@ -244,6 +244,7 @@ def test_a_success_is_archived_under_its_job(scene: Scene) -> None:
     assert (kept / "multi_views" / "front.png").exists()
     assert (kept / "STATUS.txt").read_text().startswith(f"Finished: {scene.outbox}/shoe\n")
     assert scene.intake.looked
+    assert scene.store.job(job.id).source == str(kept)  # where a retry and the retention settings find it
 
 
 def test_the_same_name_dropped_again_after_its_archive_is_a_new_job(scene: Scene) -> None:

@@ -536,6 +536,13 @@ def test_an_end_that_can_t_be_recorded_is_recorded_later(
     assert child.signals == []  # it has done nothing wrong
 
 
+def test_what_a_kill_has_left_half_written_does_not_hold_the_job(house: House) -> None:
+    job = house.admit()
+    (spool_folder(house.state, job.id) / ".done.json.1e5b734f.tmp").write_bytes(b"{")
+    house.begin(job)
+    assert not list(spool_folder(house.state, job.id).glob(".done*"))
+
+
 def test_what_an_earlier_attempt_has_left_is_cleared(house: House) -> None:
     job = house.admit()
     folder = spool_folder(house.state, job.id)
