@@ -44,7 +44,7 @@ def archive(inbox: Path, snapshot: Snapshot, job_id: str, folder: str, mode: int
     source = inbox / snapshot.entry
     target = inbox / folder / archived_name(snapshot.entry, job_id)
     try:
-        if take_snapshot(inbox, snapshot.entry, files).fingerprint != snapshot.fingerprint:
+        if _look_again(inbox, snapshot.entry, snapshot, files) != snapshot.fingerprint:
             return Outcome.CHANGED, source
         if not files.exists(inbox / folder):
             files.mkdir(inbox / folder)
@@ -83,9 +83,14 @@ def _free(target: Path, files: Files) -> Path:
 
 def _changed_meanwhile(inbox: Path, folder: str, name: str, snapshot: Snapshot, files: Files) -> bool:
     try:
-        return take_snapshot(inbox / folder, name, files).fingerprint != snapshot.fingerprint
+        return _look_again(inbox / folder, name, snapshot, files) != snapshot.fingerprint
     except OSError:
         return False
+
+
+def _look_again(folder: Path, name: str, snapshot: Snapshot, files: Files) -> str:
+    """The fingerprint now, looked at as closely as before: on network mounts each file is opened."""
+    return take_snapshot(folder, name, files, open_files=snapshot.opened).fingerprint
 
 
 def delete(inbox: Path, snapshot: Snapshot, job_id: str, files: Files) -> Outcome:
@@ -93,7 +98,7 @@ def delete(inbox: Path, snapshot: Snapshot, job_id: str, files: Files) -> Outcom
     source = inbox / snapshot.entry
     aside = inbox / ".meshdrop" / f"deleting-{job_id}"
     try:
-        if take_snapshot(inbox, snapshot.entry, files).fingerprint != snapshot.fingerprint:
+        if _look_again(inbox, snapshot.entry, snapshot, files) != snapshot.fingerprint:
             return Outcome.CHANGED
         aside = _free(aside, files)
         files.rename(source, aside)

@@ -42,6 +42,7 @@ class Tended:
 class _Stay:
     """A bundle that is not archived (yet). tries: refused ones. lain_s: how long it has stayed, as was noted."""
 
+    job: str
     since_s: float
     lain_s: float
     noted_s: float
@@ -102,9 +103,7 @@ class Caretaker:
         if job.error is not None:
             self.notices.put_error(entry, job.error, is_folder=is_folder)
         now_s = self._clock.monotonic_s()
-        stay = self._stays.get(entry)
-        if stay is None:
-            stay = self._stays[entry] = _Stay(now_s, self._noted(entry, job), now_s)
+        stay = self._stay_of(entry, job, now_s)
         lain_s = stay.lain_s + now_s - stay.since_s
         left_s = self._settings.failed.stay - lain_s
         if left_s > 0 and not stay.refused:
@@ -113,6 +112,13 @@ class Caretaker:
                 self._store.remember(self._inbox.name, entry, note=f"{_STAYS}{job.id} {lain_s:.0f}")
             return Tended(again_s=min(left_s, _NOTE_EVERY_S))
         return self._away(entry, snapshot, job, sentence, archiving.FAILED)
+
+    def _stay_of(self, entry: str, job: Job, now_s: float) -> _Stay:
+        """Counted anew for each job of an entry: what was mended and is refused again has all the time again."""
+        stay = self._stays.get(entry)
+        if stay is None or stay.job != job.id:
+            stay = self._stays[entry] = _Stay(job.id, now_s, self._noted(entry, job), now_s)
+        return stay
 
     def _noted(self, entry: str, job: Job) -> float:
         """How long a failed bundle has stayed, as an earlier run noted."""
@@ -127,7 +133,7 @@ class Caretaker:
     ) -> Tended:
         """Archive or delete; where that is refused, the bundle stays and is told so."""
         now_s = self._clock.monotonic_s()
-        stay = self._stays.setdefault(entry, _Stay(now_s, 0.0, now_s))
+        stay = self._stay_of(entry, job, now_s)
         is_folder = snapshot.kind == "folder"
         if stay.tries == 0 and not delete:
             self._say(entry, sentence, job.id, urgent=True)
@@ -152,8 +158,7 @@ class Caretaker:
         stay.tries += 1
         stay.refused = stay.refused or outcome is Outcome.REFUSED
         if job.state is State.SUCCESS and (stay.tries > 1 or outcome is Outcome.REFUSED):
-            where = "folder" if is_folder else "file"
-            words = YOU_MAY_DELETE.replace("folder", where)
+            words = YOU_MAY_DELETE if is_folder else YOU_MAY_DELETE.replace("folder", "file")
             self._say(entry, f"{words} {self._result_of(job)}", job.id, urgent=True)
         return Tended(again_s=_WAITS_S[min(stay.tries, len(_WAITS_S)) - 1])
 

@@ -45,11 +45,12 @@ def submit(
     with exit_status(), until_interrupted() as interrupted:
         settings = load_settings(config)
         chosen = _choose(settings, inbox)
+        earlier = _last_job(settings, chosen.name, entry_name(bundle, name))
         target = drop(bundle, chosen, name, force=force)
         typer.echo(f"Dropped: {target}")
         if wait or start:
             with _daemon(settings, config) if start else nullcontext():
-                job = follow(settings, chosen.name, target.name, interrupted)
+                job = follow(settings, chosen.name, target.name, interrupted, but=earlier)
             finish(job)
 
 
@@ -61,11 +62,8 @@ def _choose(settings: Settings, name: str | None) -> Inbox:
     raise UsageError(f"There is no inbox called {name!r}.", suggestion=f"Known: {known}.")
 
 
-def drop(bundle: Path, inbox: Inbox, name: str | None = None, *, force: bool = False) -> Path:
-    """Copy a bundle beside the inbox's own files, then rename it into view.
-
-    Raises UsageError where there is no bundle, OutputExists where the name is taken.
-    """
+def entry_name(bundle: Path, name: str | None = None) -> str:
+    """What a bundle is called in an inbox. Raises UsageError where there is no bundle, or the name won't do."""
     if not bundle.is_dir() and not (bundle.is_file() and bundle.suffix.lower() == ".zip"):
         raise UsageError(
             f"{bundle} is neither a folder nor a zip.", suggestion="Name a bundle's folder, or a zip of one."
@@ -76,7 +74,27 @@ def drop(bundle: Path, inbox: Inbox, name: str | None = None, *, force: bool = F
         shown += ".zip"
     if "/" in shown or shown in ("", ".", "..") or shown.startswith((".", "_")):
         raise UsageError(f"{shown!r} can't be a bundle's name.", suggestion="Choose one with --name.")
-    target = inbox.path / shown
+    return shown
+
+
+def _last_job(settings: Settings, inbox: str, entry: str) -> str | None:
+    """The id of the last job of that name, where a daemon has run."""
+    from daemon.clock import SystemClock
+    from daemon.store import open_store
+
+    with suppress(MeshdropError), open_store(settings.state_dir, clock=SystemClock(), create=False) as store:
+        job = store.last_job(inbox, entry)
+        return job.id if job else None
+    return None
+
+
+def drop(bundle: Path, inbox: Inbox, name: str | None = None, *, force: bool = False) -> Path:
+    """Copy a bundle beside the inbox's own files, then rename it into view.
+
+    Raises UsageError where there is no bundle, OutputExists where the name is taken.
+    """
+    whole = bundle.resolve()
+    target = inbox.path / entry_name(bundle, name)
     if os.path.lexists(target):
         raise OutputExists(f"There is already something at {target}.", suggestion="Choose another --name.")
     private = inbox.path / ".meshdrop"
@@ -126,9 +144,10 @@ def _daemon(settings: Settings, config: Path | None) -> Iterator[None]:
             process.wait()
 
 
-def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -> Job:
+def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int], *, but: str | None = None) -> Job:
     """Show the progress of an entry's newest job until it ends, and return it.
 
+    but: the id of an earlier drop's job, which is not the one.
     Raises Cancelled where the command was interrupted.
     """
     from daemon.clock import SystemClock
@@ -145,7 +164,7 @@ def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int]) -
                     with suppress(MeshdropError):  # a daemon that starts is just making it
                         store = open_store(settings.state_dir, clock=SystemClock(), create=False)
                 job = store.last_job(inbox, entry) if store else None
-                if job is None:
+                if job is None or job.id == but:
                     printer.waiting("waiting to be taken" if store else "no daemon has run yet: start one (make serve)")
                 elif job.finished_at is not None:
                     break

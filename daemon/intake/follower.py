@@ -24,7 +24,8 @@ class Follower:
         self._inbox, self._store = inbox, store
         self._live: dict[str, Entry] = {}
         self._changes = -1
-        self._looked_s = self._swept_s = float("-inf")
+        self._looked_s = self._swept_s = self._asked_s = float("-inf")
+        self._retries_at = -1
 
     def __len__(self) -> int:
         return len(self._live)
@@ -39,13 +40,26 @@ class Follower:
 
     def due_s(self, now_s: float) -> float:
         """When to ask again: soon, where something has changed since that was not asked about."""
-        if not self._live or self._store.changes() == self._changes:
+        changes = self._store.changes()
+        asked_s = max(now_s, self._asked_s + _EVERY_S) if changes != self._retries_at else float("inf")
+        return min(asked_s, self._live_due_s(now_s, changes))
+
+    def _live_due_s(self, now_s: float, changes: int) -> float:
+        if not self._live or changes == self._changes:
             return float("inf")
         return max(now_s, self._looked_s + _EVERY_S)
 
+    def retries(self, now_s: float) -> list[Job]:
+        """What commands have lately made of earlier jobs; nothing where nothing has changed since the last call."""
+        changes = self._store.changes()
+        if changes == self._retries_at or now_s < self._asked_s + _EVERY_S:
+            return []
+        self._retries_at, self._asked_s = changes, now_s
+        return self._store.jobs(inbox=self._inbox, retries=True, limit=_FEW, newest_first=True)
+
     def changed(self, now_s: float) -> list[Entry]:
         """The entries whose jobs have gone on since the last call; their `job` is the new one."""
-        if self.due_s(now_s) > now_s:
+        if self._live_due_s(now_s, self._store.changes()) > now_s:
             return []
         self._changes, self._looked_s = self._store.changes(), now_s
         found = {job.id: job for job in self._store.jobs(states=_ACTIVE, inbox=self._inbox)}

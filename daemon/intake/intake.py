@@ -35,7 +35,7 @@ from daemon.states import State
 
 if TYPE_CHECKING:
     from daemon.caretaker import Caretaker
-    from daemon.store import Store
+    from daemon.store import Job, Store
 
 log = structlog.get_logger(__name__)
 
@@ -151,6 +151,7 @@ class Intake:
         self._take_hints(now_s)
         if now_s >= self._scan_s:
             self._scan(now_s)
+        self._adopt_retries(now_s)
         for changed in self._follower.changed(now_s):
             changed.tended = False
             self._look_at(changed, now_s)
@@ -325,6 +326,22 @@ class Intake:
         else:
             self._act(entry, snapshot, answer, now_s)
 
+    def _adopt_retries(self, now_s: float) -> None:
+        """Jobs that a command has made of bundles that lie here: followed and told like those made here."""
+        for job in self._follower.retries(now_s):
+            entry = self._entries.get(job.entry)
+            if entry is None or entry.job is None or not self._is_of(entry, job) or job.attempt <= entry.job.attempt:
+                continue
+            self._follower.drop(entry.job)
+            entry.job, entry.tended, entry.tend_again_s = job, False, None
+            if not job.final:
+                self._follower.add(entry, job)
+            self._look_at(entry, now_s)
+
+    def _is_of(self, entry: Entry, job: Job) -> bool:
+        """Whether a job was made of what lies in the inbox, and not of an earlier drop in an archive."""
+        return not job.source or job.source == str(self._inbox.path / entry.name)
+
     def _recall_inbox(self) -> None:
         """What earlier runs knew of the inbox itself."""
         if not self._recalled:
@@ -338,7 +355,7 @@ class Intake:
         job = self._store.last_job(self._inbox.name, entry.name)
         entry.known = True
         self._requests.remembered(entry.name, record.used_markers if record else {})
-        if job is None or (record is not None and record.note == f"archived {job.id}"):
+        if job is None or (record is not None and record.note == f"archived {job.id}") or not self._is_of(entry, job):
             return
         handled = record.fingerprint if record and record.job == job.id and record.fingerprint else job.fingerprint
         entry.job, entry.memory = job, replace(entry.memory, handled=handled)

@@ -55,7 +55,8 @@ class Snapshot:
     entry: its raw name in the inbox. top: the entry itself, None where it is gone. root: the wrapping folders around
     the bundle, "" where there are none. items: what was found, sorted by name; of a zip, nothing. markers: those in it
     and beside it that have not been used. cut: there was more than is looked at. fingerprint: of names, sizes and
-    times of its files; directory times, leftovers, markers and the daemon's own files don't count.
+    times of its files; directory times, leftovers, markers and the daemon's own files don't count. opened: each file
+    was opened and asked.
     """
 
     entry: str
@@ -66,6 +67,7 @@ class Snapshot:
     markers: tuple[Marker, ...] = ()
     cut: bool = False
     fingerprint: str = ""
+    opened: bool = False
 
     def has(self, marker: str) -> bool:
         """Whether there is an unused marker of a kind."""
@@ -162,15 +164,16 @@ def take_snapshot(inbox: Path, entry: str, files: Files, *, open_files: bool = F
         if open_files:
             looker = _Looker(inbox, files, open_files=True)
             top = replace(looker.look(entry) or top, name="")
-        return Snapshot(entry, "zip", top, fingerprint=fingerprint_of((top,)))
+        return Snapshot(entry, "zip", top, fingerprint=fingerprint_of((top,)), opened=open_files)
     if top.kind != "folder":
         return Snapshot(entry, top.kind, top, fingerprint=fingerprint_of((top,)))
     looker = _Looker(path, files, open_files)
     root = _find_root(looker)
     items = tuple(sorted(looker.items.values(), key=lambda item: item.name))
     return Snapshot(
-        entry, "folder", top, root, items, _markers(items, root), looker.cut, fingerprint_of(items, root=root)
-    )
+        entry, "folder", top, root, items, _markers(items, root), looker.cut, fingerprint_of(items, root=root),
+        opened=open_files,
+    )  # fmt: skip
 
 
 def _find_root(looker: _Looker) -> str:

@@ -58,10 +58,11 @@ class Jobs:
         states: Collection[State] | None = None,
         inbox: str | None = None,
         entry: str | None = None,
+        retries: bool = False,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Job]:
-        """Jobs in the order of their admission."""
+        """Jobs in the order of their admission. retries: those alone that are another try of an earlier one."""
         number = tables.jobs.c.number
         query = select(*COLUMNS).order_by(number.desc() if newest_first else number).limit(limit)
         if states is not None:
@@ -70,6 +71,8 @@ class Jobs:
             query = query.where(tables.jobs.c.inbox == inbox)
         if entry is not None:
             query = query.where(tables.jobs.c.entry == entry)
+        if retries:
+            query = query.where(tables.jobs.c.retry_of.is_not(None))
         return self._select(query)
 
     def counts(self) -> dict[State, int]:
