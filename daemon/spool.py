@@ -330,6 +330,8 @@ class Spooler:
         """Really write: quotas and some file systems tell of full disks in no other way."""
         path = self._spool_root / f".probe-{secrets.token_hex(4)}"
         try:
+            if not self._files.exists(self._spool_root):
+                self._files.mkdir(self._spool_root)
             with self._files.writing(path) as file:
                 file.write(b"\0" * _PROBE_BYTES)
             found = self._files.statvfs(self._spool_root)

@@ -159,6 +159,8 @@ class Notices:
         except OSError as error:
             log.debug("caretaker.write_refused", path=shown(str(path)), reason=error.strerror)
             return False
+        with suppress(OSError):  # for people to read, whatever the umask; shares that refuse it have modes of their own
+            self._files.chmod(path, int(self._settings.publish.file_mode, 8))
         return True
 
     def _remove(self, path: Path) -> None:

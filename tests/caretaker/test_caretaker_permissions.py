@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from daemon.states import State
-from tests.intake.scene import Scene, as_root, png, write_bundle
+from tests.intake.scene import Scene, png, write_bundle
+from tests.second_user import ANNA, DAEMON, as_user, give, needs_root, reachable_folder
 
-pytestmark = pytest.mark.skipif(not as_root(), reason="a second user needs root")
-
-DAEMON, ANNA = 65533, 65534
+pytestmark = needs_root
 
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
     """A folder that other users can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="meshdrop-test-"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def as_user(uid: int, do: Callable[[], None]) -> None:
-    """Run in a child that is another user; what goes wrong there goes wrong here."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reading)
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-            os.umask(0o022)
-            do()
-            status = 0
-        except BaseException:
-            os.write(writing, traceback.format_exc().encode()[-4000:])
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading) as file:
-        said = file.read()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, said
-
-
-def give(path: Path, uid: int) -> None:
-    for each in (path, *path.rglob("*")):
-        os.chown(each, uid, uid)
+    with reachable_folder() as folder:
+        yield folder
 
 
 def test_a_foreign_bundle_is_run_stays_and_is_told_so_beside_it(shared: Path) -> None:
@@ -62,7 +27,6 @@ def test_a_foreign_bundle_is_run_stays_and_is_told_so_beside_it(shared: Path) ->
 
     def daemon() -> None:
         scene = Scene(shared)
-        scene.inbox.chmod(0o777)
         scene.run(1)
         as_anna = shared / "go"
         as_anna.touch()
@@ -119,9 +83,6 @@ def test_an_unreadable_file_is_waited_for_told_and_holds_nobody_up(shared: Path)
         assert {job.entry for job in scene.jobs()} == {"boot", "shoe"}
         scene.store.close()
 
-    for name in ("inbox", "outbox", "state"):
-        (shared / name).mkdir()
-        (shared / name).chmod(0o777)
     shoe = write_bundle(shared / "inbox" / "shoe")
     write_bundle(shared / "inbox" / "boot", 9)
     give(shoe, ANNA)
@@ -140,9 +101,6 @@ def test_an_unreadable_folder_is_told(shared: Path) -> None:
         assert "can't be read: permission denied" in scene.status("locked", beside=True)
         scene.store.close()
 
-    for name in ("inbox", "outbox", "state"):
-        (shared / name).mkdir()
-        (shared / name).chmod(0o777)
     for name, inner in (("shoe", "depth_renders"), ("locked", ".")):
         folder = write_bundle(shared / "inbox" / name)
         give(folder, ANNA)
@@ -166,9 +124,6 @@ def test_a_marker_that_can_not_be_removed_works_once(shared: Path) -> None:
         assert len(scene.jobs()) == 1
         scene.store.close()
 
-    for name in ("inbox", "outbox", "state"):
-        (shared / name).mkdir()
-        (shared / name).chmod(0o777)
     shoe = write_bundle(shared / "inbox" / "shoe", more={".redo": b""})
     give(shoe, ANNA)
     as_user(DAEMON, daemon)
@@ -189,9 +144,6 @@ def test_an_inbox_that_can_not_be_written_is_read_all_the_same(shared: Path) -> 
         assert len(scene.jobs()) == 1
         scene.store.close()
 
-    for name in ("inbox", "outbox", "state"):
-        (shared / name).mkdir()
-        (shared / name).chmod(0o777)
     as_user(DAEMON, before)
     shoe = write_bundle(shared / "inbox" / "shoe")
     give(shoe, ANNA)
@@ -214,9 +166,6 @@ def test_mending_works_where_the_folder_is_the_daemons_and_the_file_is_annas(sha
         assert [job.state for job in scene.jobs()] == [State.FAILURE, State.PENDING]
         scene.store.close()
 
-    for name in ("inbox", "outbox", "state"):
-        (shared / name).mkdir()
-        (shared / name).chmod(0o777)
     shoe = write_bundle(shared / "inbox" / "shoe", more={"multi_views/top.png": b"\xff\xd8\xff\xe0" + bytes(99)})
     give(shoe, ANNA)
     shoe.chmod(0o777)

@@ -73,7 +73,7 @@ def write_zip(
 
 
 @functools.cache
-def _empty_database() -> bytes:
+def empty_database() -> bytes:
     """A migrated database: making one takes longer than most tests."""
     with tempfile.TemporaryDirectory() as folder:
         open_store(Path(folder), clock=FakeClock()).close()
@@ -98,7 +98,7 @@ class Scene:
                 tables[table] = value
         self.settings = Settings(inbox=self.inbox, outbox=self.outbox, state_dir=state, **tables)
         if not (state / DATABASE_NAME).exists():
-            (state / DATABASE_NAME).write_bytes(_empty_database())
+            (state / DATABASE_NAME).write_bytes(empty_database())
         self.store: Store = open_store(state, clock=self.clock)
         self.files = files or Files()
         self.polling = polling
