@@ -10,7 +10,7 @@ SCORER ?=
 SCORER_VIEWS ?=
 COLD ?=
 
-.PHONY: setup run serve test test-all lint bench clean
+.PHONY: setup run serve test test-all lint bench install uninstall clean
 
 setup: $(VENV)/.ready
 
@@ -43,6 +43,23 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \
 		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)") $(if $(COLD),--cold)
+
+# make install: where to. DESTDIR is put before all of them, for packages and images.
+PREFIX ?= /opt/meshdrop
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+LOCALSTATEDIR ?= /var/lib
+SHAREDIR ?= /srv/meshdrop
+BINDIR ?= /usr/local/bin
+PIP_ARGS ?=
+INSTALL := PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' LOCALSTATEDIR='$(LOCALSTATEDIR)' \
+	SHAREDIR='$(SHAREDIR)' BINDIR='$(BINDIR)' PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' sh systemd/install.sh
+
+install:
+	@$(INSTALL) install
+
+uninstall:
+	@$(INSTALL) uninstall
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache build ./*.egg-info

@@ -17,7 +17,7 @@ import typer
 from config.errors import OutputExists, QualityThresholdFailed
 from config.job import Format, JobOptions, Model, Quality
 from config.settings import load_settings
-from daemon.commands import configuration, jobs, look, queue, run, submit
+from daemon.commands import configuration, health, jobs, look, queue, run, submit
 from daemon.commands.common import exit_status, until_interrupted
 from daemon.terminal import ProgressPrinter, print_result
 
@@ -173,6 +173,7 @@ for _function in (
     look.explain,
     look.prune,
     look.doctor,
+    health.health,
 ):
     app.command()(_function)
 app.add_typer(configuration.app, name="config")
