@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -27,6 +27,7 @@ from daemon.states import LIVE
 
 if TYPE_CHECKING:
     from daemon.intake import Intake
+    from daemon.runner import Runner
     from daemon.store import Store
     from daemon.watch import Watch
 
@@ -190,7 +191,7 @@ class Service:
             )
             self._loops.append(Loop(f"publish:{inbox.name}", publisher.step, clock))
             self._loops.append(self._watched(inbox, store))
-        stack.callback(self._end, runner)
+        stack.callback(self._end, runner, store)
         for loop in self._loops:
             loop.start()
 
@@ -234,7 +235,7 @@ class Service:
             if loop.name.split(":")[0] in names:
                 loop.wake()
 
-    def _end(self, runner: Any) -> None:
+    def _end(self, runner: Runner, store: Store) -> None:
         for loop in self._loops:
             loop.stop()
         runner.shutdown()
@@ -244,6 +245,8 @@ class Service:
             log.warning("service.left_behind", loops=late)
         for watch in self._watches.values():
             watch.stop()
+        with suppress(MeshdropError, OSError):  # a full disk must not make a stop look like a failure
+            self._beat(store, late, self._clock.monotonic_s(), "stopped")
 
     def _tick(self, store: Store) -> None:
         now_s = self._clock.monotonic_s()

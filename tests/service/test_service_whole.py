@@ -41,6 +41,10 @@ def test_a_copied_folder_becomes_a_result(daemon: Daemon) -> None:
     assert not (daemon.inbox / "red-shoe").exists()
     assert job.id in (archived / "STATUS.txt").read_text()
     assert daemon.stop() == 0
+    with daemon.store() as store:
+        report = store.daemon_report()
+    assert report is not None
+    assert report.state == "stopped"
 
 
 def test_a_zip_becomes_a_result(daemon: Daemon) -> None:
