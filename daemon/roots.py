@@ -89,14 +89,13 @@ def check_root(root: Root, files: Files) -> None:
     if marker is None or marker.get("id") != root.id:
         mount = mount_of(root.path)
         moved = (mount.type, mount.source) != (root.mount_type, root.mount_source)
+        where = f"it lies on {mount.type} {mount.source}, and was on {root.mount_type} {root.mount_source}"
+        also = f"; {where}" if moved else ""
+        missing = f"its marker {PRIVATE}/{MARKER} is " + ("missing" if marker is None else "another one")
         raise ShareUnavailable(
-            f"The {root.kind} {root.path} is not the folder that it was: its marker {PRIVATE}/{MARKER} is "
-            + ("missing" if marker is None else "another one")
-            + (
-                f"; it lies on {mount.type} {mount.source}, and was on {root.mount_type} {root.mount_source}."
-                if moved
-                else "."
-            ),
+            f"The {root.kind} {root.path} is not mounted: {where}."
+            if moved and marker is None
+            else f"The {root.kind} {root.path} is not the folder that it was: {missing}{also}.",
             suggestion="Mount the share again. "
             f"Where the folder was moved or replaced on purpose, remove {KNOWN} from state_dir.",
             path=str(root.path),

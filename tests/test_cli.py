@@ -146,3 +146,15 @@ def test_an_interrupt_leaves_nothing_and_exits_with_130(bundle: Path, tmp_path: 
     assert "Cancelled" in rest
     assert time.monotonic() - asked_s < 30
     assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_say_what_they_did_and_log_nothing(tmp_path: Path) -> None:
+    from daemon.clock import SystemClock
+    from daemon.store import open_store
+
+    config = tmp_path / "meshdrop.toml"
+    config.write_text('inbox = "in"\noutbox = "out"\nstate_dir = "state"\n')
+    (tmp_path / "state").mkdir()
+    open_store(tmp_path / "state", clock=SystemClock()).close()
+    result = runner.invoke(app, ["pause", "--config", str(config)])
+    assert (result.exit_code, result.output) == (0, "Paused: no job is taken until `meshdrop resume`.\n")

@@ -138,15 +138,15 @@ class Caretaker:
         if stay.tries == 0 and not delete:
             self._say(entry, sentence, job.id, urgent=True)
         if delete:
-            where = None
+            lies_at = None
             outcome = archiving.delete(self._inbox.path, snapshot, job.id, self._files)
         else:
             mode = int(self._settings.publish.dir_mode, 8)
-            outcome, where = archiving.archive(self._inbox.path, snapshot, job.id, folder, mode, self._files)
+            outcome, lies_at = archiving.archive(self._inbox.path, snapshot, job.id, folder, mode, self._files)
         if outcome is Outcome.ARCHIVED:
             self._stays.pop(entry, None)
-            if where is not None:  # for a retry, and for what the retention settings say of archives
-                self._store.update(job.id, source=str(where))
+            if lies_at is not None:  # for a retry, and for what the retention settings say of archives
+                self._store.update(job.id, source=str(lies_at))
             self._store.remember(
                 self._inbox.name, entry, note=f"{ARCHIVED}{job.id}", fingerprint=None, job=job.id, used_markers={}
             )

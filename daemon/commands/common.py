@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 
 from config.errors import Cancelled, MeshdropError, ShareUnavailable
@@ -73,11 +75,19 @@ def opened_store(config: Path | None, overrides: dict[str, Any] | None = None) -
     from daemon.store import open_store
 
     settings = load_settings(config, overrides)
-    store = open_store(settings.state_dir, clock=SystemClock(), create=False)
-    try:
+    with _quiet(), open_store(settings.state_dir, clock=SystemClock(), create=False) as store:
         yield settings, store
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log warnings alone: a command says in its own words what it has done, and the daemon logs what follows."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
     finally:
-        store.close()
+        structlog.configure(wrapper_class=before)
 
 
 def find_job(store: Store, text: str) -> Job:

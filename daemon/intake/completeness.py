@@ -246,7 +246,8 @@ class _Case:
             self._pass("quiet", True, "The .ready marker says that all is there.")
         elif self.memory.arrived_whole:
             settle_s = 0.0 if self.memory.moved_in else self.rules.settle_s
-            self._pass("quiet", self.unchanged_s >= min(settle_s, self.rules.quiet_s), "It arrived whole.")
+            settled = self.unchanged_s >= min(settle_s, self.rules.quiet_s)
+            self._pass("quiet", settled, "It arrived whole." if settled else wording.SETTLES)
             self.again.append(self.memory.unchanged_since_s + min(settle_s, self.rules.quiet_s))
         else:
             self._pass("quiet", self.quiet, wording.quiet(self.rules.quiet_s, self.quiet))

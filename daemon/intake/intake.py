@@ -29,6 +29,7 @@ from daemon.intake.markers import Marker, beside_keys, marker_beside
 from daemon.intake.requests import INBOX_ITSELF, Requests
 from daemon.intake.snapshot import Snapshot, identity_of, item_of, take_snapshot
 from daemon.intake.waiting import Explanation, Waiting
+from daemon.intake.wording import DRAINING
 from daemon.names import shown
 from daemon.roots import Root, check_root, open_root
 from daemon.states import State
@@ -107,6 +108,11 @@ class Intake:
         return list(self._waiting)
 
     @property
+    def away(self) -> str | None:
+        """Why the inbox can't be used, and what to do; None while it can be."""
+        return self._away
+
+    @property
     def looked(self) -> bool:
         """Whether the inbox was scanned, and nothing is left to be done for what is there."""
         with self._lock:
@@ -141,7 +147,7 @@ class Intake:
         except ShareUnavailable as error:
             if self._away is None:
                 log.warning("intake.share_gone", inbox=self._inbox.name, reason=error.message)
-            self._away = error.message
+            self._away = f"{error.message} {error.suggestion}".strip()
             return self._settings.watch.poll_s
         if self._away is not None:
             log.info("intake.share_back", inbox=self._inbox.name)
@@ -383,6 +389,8 @@ class Intake:
             case Verdict.ADMIT | Verdict.REFUSE:
                 if self._draining:
                     self._look_at(entry, now_s + self._settings.watch.poll_s)
+                    if answer.notice and answer.verdict is Verdict.ADMIT:
+                        self._caretaker.say(entry.name, DRAINING)
                 else:
                     self._admission.queue(entry, snapshot, answer)
             case Verdict.HANDLED:
@@ -445,13 +453,14 @@ class Intake:
             if answer is None:
                 waiting.append(Waiting(entry.name, "It was found, and is looked at next.", now_s, soon=True))
             elif answer.verdict in (Verdict.WAIT, Verdict.CHECK) or self._is_about_to_be_job(entry, answer):
+                sentence = DRAINING if self._draining and answer.verdict is Verdict.ADMIT else answer.sentence
                 since_s = answer.memory.unchanged_since_s
                 failed = next((gate.name for gate in answer.gates if not gate.passed), "quiet")
                 checked = answer.memory.content is not None and failed == "content"
                 waiting.append(
                     Waiting(
                         entry.name,
-                        answer.sentence,
+                        sentence,
                         since_s,
                         answer.missing,
                         max(0.0, now_s - since_s),

@@ -18,6 +18,10 @@ _OTHER_ARCHIVES: Final = (".7z", ".rar", ".tar", ".tgz", ".gz", ".xz", ".bz2", "
 _LAYOUT: Final = f"the six views in {RGB_DIR} and the six depth renders in {DEPTH_DIR}"
 
 
+SETTLES: Final = "It arrived whole, and is taken once it has been unchanged for a second."
+DRAINING: Final = "It is complete. No new bundles are taken just now; it is, as soon as that ends."
+
+
 def listed(names: Sequence[str], most: int = _LISTED) -> str:
     """Names in a sentence, "and 4 more" where there are many."""
     words = [shown(name) for name in names]

@@ -7,6 +7,7 @@ engine is asked again only where the spool itself has lost the result.
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from collections import defaultdict
@@ -54,6 +55,7 @@ class _Try:
     due_s: float
     delay_s: float = _FIRST_RETRY_S
     latest_tries: int = 0
+    told: str = ""
 
 
 class Publisher:
@@ -117,7 +119,8 @@ class Publisher:
         except NoAnswer:
             self._begin_again(job, f"the result of {job.answered_by} is not what it was")
         except OSError as error:
-            self._later(job, trouble_of(error, self._place_of(job, error)), now_s)
+            read_only = error.errno == errno.EROFS  # which no waiting mends, as with a full disk
+            self._later(job, trouble_of(error, self._place_of(job, error)), now_s, gone=read_only)
         except InfrastructureError as error:
             self._later(job, error, now_s, gone=True)
         except Exception as error:
@@ -257,14 +260,16 @@ class Publisher:
         held = job.state is State.HELD
         last = attempt.delay_s / 2 >= (_PATIENCE_S if gone else _LAST_RETRY_S)
         attempt.delay_s *= 2
-        log.warning(
-            "publish.retry",
-            job=job.id,
-            bundle=shown(job.entry),
-            code=error.code,
-            reason=error.message,
-            details=error.details,
-        )
+        if attempt.told != error.message:  # once, however often it is tried: a share may be away for days
+            attempt.told = error.message
+            log.warning(
+                "publish.retry",
+                job=job.id,
+                bundle=shown(job.entry),
+                code=error.code,
+                reason=error.message,
+                details=error.details,
+            )
         if not (held or last or isinstance(error, DiskFull)):
             return
         often_s = self._settings.run.hold_retry_s

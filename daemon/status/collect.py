@@ -6,6 +6,7 @@ stands in the report that it leaves there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from socket import gethostname
@@ -53,7 +54,7 @@ def collect(store: Store, settings: Settings, clock: Clock) -> Status:
         held=held,
         recent=[job_status(job, settings) for job in recent],
         waiting=waiting[:_MOST_WAITING],
-        problems=list(_problems(daemon, inboxes, held)),
+        problems=[*_problems(daemon, inboxes, held), *_full_state(settings, held)],
         contact=settings.support.contact,
     )
 
@@ -196,3 +197,18 @@ def _problems(daemon: DaemonStatus, inboxes: list[InboxStatus], held: list[JobSt
     for sentence in dict.fromkeys(job.sentence for job in held):
         count = sum(job.sentence == sentence for job in held)
         yield f"{count} job{'s' if count > 1 else ''} on hold: {sentence}"
+
+
+def _full_state(settings: Settings, held: list[JobStatus]) -> Iterable[str]:
+    """A full disk under the database, where no job could be told so. It is a local one, which answers."""
+    try:
+        found = os.statvfs(settings.state_dir)
+    except OSError:
+        return
+    free_mb = found.f_bavail * found.f_frsize >> 20
+    wanted_mb = settings.run.reserve_mb
+    if free_mb < wanted_mb and not any(shown(str(settings.state_dir)) in job.sentence for job in held):
+        yield (
+            f"Only {free_mb} MB are free on the state folder {shown(str(settings.state_dir))}; no job starts below "
+            f"{wanted_mb} MB (setting run.reserve_mb). Free some space."
+        )

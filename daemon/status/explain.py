@@ -56,6 +56,9 @@ def _in_inbox(parts: tuple[str, ...], inbox: Inbox, settings: Settings, store: S
         found = _job_of_name(parts[1], store)
         where = f"It was put away in {parts[0]}: its job is over."
         return f"{where}\n{_of_job(found, settings, store)}" if found else f"{where} No job is known for it."
+    away = _away(inbox, settings)
+    if away is not None:
+        return away
     entry = _MARKER.sub("", parts[0]) if not (inbox.path / parts[0]).is_dir() else parts[0]
     if not _exists(inbox.path / entry):
         entry = next((name for name in (f"{entry}.zip", parts[0]) if _exists(inbox.path / name)), entry)
@@ -70,12 +73,30 @@ def _in_inbox(parts: tuple[str, ...], inbox: Inbox, settings: Settings, store: S
     return "\n".join(lines)
 
 
+def _away(inbox: Inbox, settings: Settings) -> str | None:
+    """What is wrong with an inbox that a daemon has used, and what to do; None where it is there."""
+    from config.errors import ShareUnavailable
+    from daemon.clock import SystemClock
+    from daemon.files import Files
+    from daemon.roots import is_known, open_root
+
+    files = Files()
+    if not is_known(inbox.path, settings.state_dir, files):
+        return None
+    try:
+        open_root(inbox.path, "inbox", settings.state_dir, files, SystemClock())
+    except ShareUnavailable as error:
+        return f"{error.message} {error.suggestion}"
+    return None
+
+
 def _gates(entry: str, inbox: Inbox, settings: Settings, store: Store) -> list[str]:
     """The gate that the daemon asks too, without acting."""
     from daemon.caretaker import Caretaker
     from daemon.clock import SystemClock
     from daemon.files import Files
     from daemon.intake import Intake
+    from daemon.intake.wording import DRAINING
     from daemon.mounts import mount_of, watch_mode
 
     clock, files = SystemClock(), Files()
@@ -92,7 +113,11 @@ def _gates(entry: str, inbox: Inbox, settings: Settings, store: Store) -> list[s
         on_change=lambda: None,
     )
     explanation = intake.explain(entry)
-    lines = [f"{shown(entry)}: {explanation.sentence}"]
+    sentence = explanation.sentence
+    open_gates = all(gate.passed for gate in explanation.gates if gate.name != "quiet")
+    if explanation.job is None and open_gates and store.flag("draining"):
+        sentence = DRAINING
+    lines = [f"{shown(entry)}: {sentence}"]
     lines += [f"  {'ok ' if gate.passed else '-> '} {gate.name}: {gate.sentence}" for gate in explanation.gates]
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -11,11 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from config.errors import ShareUnavailable
 from config.sections import Settings
+from daemon.clock import SystemClock
 from daemon.files import Files
 from daemon.mounts import is_local, mount_of, watch_mode
 from daemon.names import shown
-from daemon.roots import PRIVATE
+from daemon.publish.trouble import NO_SPACE
+from daemon.roots import PRIVATE, is_known, open_root
 from daemon.status.findings import Finding, fail, note, ok, warn
 
 _MEGABYTE: Final = 1 << 20
@@ -25,6 +29,9 @@ _SKEW_S: Final = 60.0
 
 def check_share(path: Path, name: str, settings: Settings) -> Iterator[Finding]:
     """One folder of the settings: its file system, and whether this user can write, rename and delete in it."""
+    if name != "state_dir" and (lost := _lost_root(path, name, settings)):
+        yield lost
+        return
     if not path.is_dir():
         makes = path.parent.is_dir() and not path.exists()
         remedy = "The daemon makes it at its start." if makes else "Make the folder, or mount the share."
@@ -70,11 +77,12 @@ def _check_use(path: Path, name: str) -> Iterator[Finding]:
         step = "deleted from"
         files.remove_tree(moved)
     except OSError as error:
-        yield fail(
-            name,
-            f"{shown(str(path))} can't be {step}: {error.strerror}.",
-            f"Let the user {_user()} write there: chown or chmod it, or mount it with other rights.",
-        )
+        remedy = f"Let the user {_user()} write there: chown or chmod it, or mount it with other rights."
+        if error.errno in NO_SPACE:
+            remedy = "Free some space."
+        elif error.errno == errno.EROFS:
+            remedy = "Mount it writable."
+        yield fail(name, f"{shown(str(path))} can't be {step}: {error.strerror}.", remedy)
     else:
         yield ok(name, f"Folders and files can be made, renamed and deleted there by {_user()}.")
         skew_s = written_s - time.time()
@@ -89,6 +97,18 @@ def _check_use(path: Path, name: str) -> Iterator[Finding]:
         for left in (probe, moved):
             with suppress(OSError):
                 files.remove_tree(left)
+
+
+def _lost_root(path: Path, name: str, settings: Settings) -> Finding | None:
+    """What is wrong where a daemon has used the folder before, and it is not the one that is there now."""
+    files = Files()
+    if not is_known(path, settings.state_dir, files):
+        return None
+    try:
+        open_root(path, name.split(maxsplit=1)[0], settings.state_dir, files, SystemClock())
+    except ShareUnavailable as error:
+        return fail(name, error.message, error.suggestion)
+    return None
 
 
 def check_space(path: Path, name: str, settings: Settings) -> Iterator[Finding]:

@@ -333,7 +333,9 @@ def test_draining_admits_nothing(scene: Scene) -> None:
     rename_in(scene, "shoe")
     scene.run(30)
     assert scene.jobs() == []
-    assert scene.intake.waiting()
+    (waiting,) = scene.intake.waiting()
+    assert "No new bundles are taken just now" in waiting.sentence
+    assert waiting.sentence in (scene.inbox / "shoe" / "STATUS.txt").read_text()
     scene.store.set_flag("draining", False, by="test")
     scene.run(6)
     assert scene.job("shoe").state is State.PENDING

@@ -428,3 +428,16 @@ def test_only_its_own_inboxes_jobs_are_published(house: House) -> None:
     job = house.finished()
     other = Publisher(house.settings, house.store, house.clock, house.files, lambda: None, inboxes={"other"})
     assert house.drive(other, job, for_s=60).state is State.PUBLISHING
+
+
+def test_a_read_only_outbox_holds_at_once_and_is_logged_once(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.files.fails(1, lambda: OSError(errno.EROFS, "read-only"), times=10**9)
+    house.files.only = lambda call, path: call in ("writing", "mkdir", "rename_new")
+    publisher = house.publisher()
+    job = house.drive(publisher, house.finished(), for_s=5)
+    assert (job.state, job.hold_code) == (State.HELD, "SHARE_UNAVAILABLE")
+    assert "read-only" in (job.hold_reason or "")
+    job = house.drive(publisher, job, for_s=600)
+    assert capsys.readouterr().out.count("publish.retry") == 1, "a share that is away for days fills no log"
+    house.files.works()
+    assert house.drive(publisher, job, for_s=60).state is State.SUCCESS

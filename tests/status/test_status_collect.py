@@ -118,6 +118,15 @@ def test_watches_roots_and_holds_are_problems(house: House) -> None:
     assert status.held[0].state == "HELD"
 
 
+def test_a_full_disk_under_the_database_is_a_problem(house: House) -> None:
+    """Where nothing can be written, no job can be told so either."""
+    house.beat()
+    state = str(house.settings.state_dir)
+    assert state not in "".join(look(house).problems)
+    house.configure(run={"reserve_mb": 10**9})
+    assert state in look(house).problems[-1]
+
+
 def test_jobs_in_every_state(house: House) -> None:
     names = ("a", "b", "c\n\udcff", "d", "e", "f")
     jobs = house.store.admit([house.new(n, name=n[:1], fingerprint=n[:1], content_key=n[:1]) for n in names])

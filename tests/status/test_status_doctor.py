@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from daemon.files import Files
+from daemon.roots import open_root
 from daemon.status import doctor, machine, shares
+from daemon.status.explain import explain_path
 from daemon.status.findings import Finding
 
 if TYPE_CHECKING:
@@ -62,6 +66,33 @@ def test_a_missing_folder(house: House, tmp_path: Path) -> None:
     assert worst(found(house, "inbox")) == "note"
     house.configure(inbox=tmp_path / "none" / "none")
     assert worst(found(house, "inbox")) == "fail"
+
+
+@pytest.mark.parametrize("kind", ["inbox", "outbox"])
+@pytest.mark.parametrize("left", ["an empty mount point", "nothing"])
+def test_a_share_that_a_daemon_has_used_and_that_is_not_mounted(house: House, kind: str, left: str) -> None:
+    folder: Path = getattr(house.settings, kind)
+    open_root(folder, kind, house.settings.state_dir, Files(), house.clock)
+    shutil.rmtree(folder)
+    if left != "nothing":
+        folder.mkdir()
+    (failure,) = [finding for finding in found(house, kind) if finding.level == "fail"]
+    assert "Mount the share again" in (failure.remedy or "")
+    assert not folder.exists() or list(folder.iterdir()) == []
+    if kind == "inbox":
+        assert "Mount the share again" in explain_path(str(folder / "shoe"), house.settings, house.store)
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(errno.ENOSPC, "Free"), (errno.EROFS, "writable")])
+def test_the_remedy_is_for_what_is_wrong(
+    house: House, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def mkdir(files: Files, folder: Path, mode: int = 0o777) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Files, "mkdir", mkdir)
+    (finding,) = shares._check_use(house.settings.outbox, "outbox")
+    assert remedy in (finding.remedy or "")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")

@@ -10,6 +10,7 @@ from config.errors import UsageError
 from daemon.states import State
 from daemon.status.explain import explain_path
 from daemon.store import Job
+from tests.daemon_stand_in import make_bundle
 
 if TYPE_CHECKING:
     from tests.status.conftest import House
@@ -81,3 +82,10 @@ def test_a_path_elsewhere_is_refused_with_what_would_do(house: House) -> None:
     assert str(house.settings.inbox) in refused.value.suggestion
     with pytest.raises(UsageError):
         explain(house, house.settings.inbox)
+
+
+def test_a_complete_bundle_while_draining(house: House) -> None:
+    make_bundle(house.settings.inbox / "shoe")
+    assert "No new bundles" not in explain(house, house.settings.inbox / "shoe")
+    house.store.set_flag("draining", True, by="ann")
+    assert "No new bundles" in explain(house, house.settings.inbox / "shoe").splitlines()[0]
