@@ -28,6 +28,7 @@ from daemon.states import LIVE
 if TYPE_CHECKING:
     from daemon.intake import Intake
     from daemon.runner import Runner
+    from daemon.status.outboxes import Outboxes
     from daemon.store import Store
     from daemon.watch import Watch
 
@@ -86,6 +87,7 @@ class Service:
         self._loops: list[Loop] = []
         self._intakes: dict[str, Intake] = {}
         self._watches: dict[str, Watch] = {}
+        self._outboxes: Outboxes | None = None
         self._last_beat_s = self._last_ping_s = self._next_look_s = float("-inf")
         self._last_news: list[Any] = []
 
@@ -170,6 +172,7 @@ class Service:
         from daemon.runner.runner import WORKER_COMMAND, Runner
         from daemon.spool import Spooler
         from daemon.status import LiveFiles
+        from daemon.status.outboxes import Outboxes
 
         settings, clock, files = self._settings, self._clock, self._files
         runner = Runner(
@@ -185,6 +188,7 @@ class Service:
         spool = Loop("spool", spooler.step, clock)
         live = Loop("live", LiveFiles(settings, store, clock, files, self._intakes).step, clock)
         self._loops = [run, spool, live]
+        self._outboxes = Outboxes(settings, clock, files)
         for inbox in settings.all_inboxes:
             publisher = Publisher(
                 settings, store, clock, files, lambda: self._wake("intake", "live"), inboxes={inbox.name}
@@ -306,7 +310,8 @@ class Service:
             for item in intake.waiting()[:100]
         ]
         watches = {name: watch.report().as_json() for name, watch in self._watches.items()}
-        news = [state, stuck, errors, watches, [{**item, "waiting_s": 0.0} for item in waiting]]
+        roots = self._look_at_roots(now_s)
+        news = [state, stuck, errors, watches, roots, [{**item, "waiting_s": 0.0} for item in waiting]]
         if news == self._last_news and now_s - self._last_beat_s < _BEAT_EVERY_S:
             return
         self._last_news, self._last_beat_s = news, now_s
@@ -319,7 +324,19 @@ class Service:
                 state=state,
                 watches=watches,
                 threads={loop.name: "stuck" if loop.name in stuck else "ok" for loop in self._loops},
+                roots=roots,
                 waiting=waiting,
                 last_error="; ".join(errors) or None,
             )
         )
+
+    def _look_at_roots(self, now_s: float) -> dict[str, dict[str, str | None]]:
+        """Whether the shares are there, for statuses: what the intakes and a look aside have found."""
+        found = {
+            inbox.path: self._intakes[inbox.name].away
+            for inbox in self._settings.all_inboxes
+            if inbox.name in self._intakes
+        }
+        if self._outboxes is not None:
+            found |= self._outboxes.problems(now_s)
+        return {str(path): {"state": "away" if why else "ok", "why": why} for path, why in found.items()}

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from config.settings import load_settings
+from daemon.clock import SystemClock
 from daemon.states import State
+from daemon.status import collect
 from tests.daemon_stand_in import ROOT, make_bundle, make_zip
 from tests.service.daemon_process import Daemon, until
 
@@ -229,6 +232,23 @@ def test_settings_are_reloaded_if_they_are_right(daemon: Daemon) -> None:
     daemon.job("shoe")
     status = daemon.inbox / "shoe" / "STATUS.txt"
     until(lambda: status.is_file() and "Ana, ext. 42" in status.read_text())
+
+
+def test_a_share_that_is_away_is_said_though_nothing_is_to_be_done(daemon: Daemon) -> None:
+    daemon.start()
+    for folder in (daemon.inbox, daemon.outbox):
+        folder.rename(folder.with_name("away"))
+        folder.mkdir()
+
+        def problems() -> list[str]:
+            with daemon.store() as store:
+                return collect(store, load_settings(daemon.config, environment={}), SystemClock()).problems
+
+        said = until(lambda: [text for text in problems() if str(folder) in text])  # noqa: B023 - called at once
+        assert "Mount the share again" in said[0]
+        folder.rmdir()
+        folder.with_name("away").rename(folder)
+        until(lambda: not [text for text in problems() if str(folder) in text])  # noqa: B023
 
 
 def test_sigusr1_pauses_and_resumes(daemon: Daemon) -> None:
