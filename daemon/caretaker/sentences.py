@@ -46,7 +46,8 @@ def _success(job: Job, result: str, redo: str) -> str:
     if job.answered_by:
         return (
             f"This was made before, from the same files (job {job.answered_by}): {result}. "
-            f"To have it made again all the same, drop it with an empty file named {redo}."
+            f"To have it made again all the same, drop it with an empty file named {redo}, "
+            "or use meshdrop submit --force."
         )
     if job.verdict == "warning":
         return f"Finished, but please have a look at contact_sheet.png: the quality is not what it could be. {result}"

@@ -42,7 +42,7 @@ JOB = Job(
         (
             {"state": State.SUCCESS, "answered_by": "aaaabbbb"},
             "This was made before, from the same files (job aaaabbbb): Z:\\out\\shoe. To have it made again all the "
-            "same, drop it with an empty file named .redo in it.",
+            "same, drop it with an empty file named .redo in it, or use meshdrop submit --force.",
         ),
         (
             {"state": State.CANCELLED, "cancel_by": "anna"},
