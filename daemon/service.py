@@ -108,12 +108,17 @@ class Service:
             log.info(
                 "service.ready", pid=os.getpid(), inboxes=[str(inbox.path) for inbox in self._settings.all_inboxes]
             )
+            failed = ""
             while not self._signals.stop:
                 self._signals.wait(_TICK_S)
                 try:
                     self._tick(store)
                 except (MeshdropError, OSError) as error:  # the database is locked or its disk is full: it may pass
-                    log.error("service.tick_failed", error=str(error))
+                    if failed != str(error):  # once, however long the disk stays full
+                        log.error("service.tick_failed", error=str(error))
+                    failed = str(error)
+                else:
+                    failed = ""
             self._notifier.send(STOPPING="1", STATUS="Stopping")
             log.info("service.stopping")
 

@@ -9,6 +9,7 @@ from daemon.status.model import JobStatus, Status
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 _COLOURS: Final = {
     "SUCCESS": "green",
@@ -20,6 +21,7 @@ _COLOURS: Final = {
     "PENDING": "default",
 }
 _MOST_LINES: Final = 15
+_LONGEST_NAME: Final = 28
 
 
 def print_status(status: Status, clear: bool = False, console: Console | None = None) -> None:
@@ -79,10 +81,18 @@ def _table(jobs: list[JobStatus]) -> Table:
         sentence = job.sentence
         if job.state == "PROGRESS":
             sentence += f" ({eta_text(job.eta_s)})"
-        if job.state in ("SUCCESS", "FAILURE") and job.result:
-            sentence += f"  {job.result}"
-        table.add_row(job.job, Text(job.bundle), Text(job.state, _COLOURS[job.state]), Text(sentence))
+        if job.state in ("SUCCESS", "FAILURE") and job.folder:
+            sentence += f"  {job.folder}"  # in the outbox named above: a whole path would be cut off
+        table.add_row(job.job, _name(job.bundle), Text(job.state, _COLOURS[job.state]), Text(sentence))
     return table
+
+
+def _name(bundle: str) -> Text:
+    """A bundle's name in its column; of a very long one, its ends."""
+    from rich.text import Text
+
+    half = _LONGEST_NAME // 2
+    return Text(bundle if len(bundle) <= _LONGEST_NAME else f"{bundle[:half]}…{bundle[1 - half :]}")
 
 
 def _waiting(status: Status) -> Table:
@@ -91,5 +101,5 @@ def _waiting(status: Status) -> Table:
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for item in status.waiting[:_MOST_LINES]:
-        table.add_row("        ", Text(item.bundle), Text("WAITING", "dim"), Text(item.sentence))
+        table.add_row("        ", _name(item.bundle), Text("WAITING", "dim"), Text(item.sentence))
     return table

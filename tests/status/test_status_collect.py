@@ -177,6 +177,19 @@ def test_it_can_be_shown(house: House) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_names_can_be_read_whole_on_a_narrow_terminal(house: House, width: int) -> None:
+    result = "red-shoe-with-laces-0123abcd"
+    jobs = house.store.admit([house.new("x" * 255), house.new("red-shoe-with-laces")])
+    house.store.transition(jobs[1].id, State.PUBLISHING, reason="", outcome=State.SUCCESS)
+    house.store.transition(jobs[1].id, State.SUCCESS, reason="", result_path=str(house.settings.outbox / result))
+    out = io.StringIO()
+    print_status(look(house), console=Console(file=out, width=width))
+    table = out.getvalue().split("SUCCESS", 1)[1]
+    assert result in table
+    assert max(len(line) for line in out.getvalue().splitlines() if "PENDING" in line) <= width
+
+
 def test_the_status_is_no_heavy_import() -> None:
     import subprocess
     import sys
