@@ -58,8 +58,8 @@ def test_the_program_is_there_without_the_tools_of_its_developers(installed: Ins
 
 
 def test_its_paths_are_those_of_the_machine_it_will_run_on(installed: Installed) -> None:
-    assert os.readlink(installed.path("/usr/bin/meshdrop")) == "/opt/meshdrop/bin/meshdrop"
-    assert os.readlink(installed.path("/opt/meshdrop/bin/meshdrop")) == "../venv/bin/meshdrop"
+    assert str(installed.path("/usr/bin/meshdrop").readlink()) == "/opt/meshdrop/bin/meshdrop"
+    assert str(installed.path("/opt/meshdrop/bin/meshdrop").readlink()) == "../venv/bin/meshdrop"
     assert installed.text("/opt/meshdrop/bin/meshdrop").startswith("#!/opt/meshdrop/venv/bin/python\n")
     for path in installed.path("/opt/meshdrop/venv/bin").iterdir():
         if not path.is_symlink():
