@@ -233,10 +233,18 @@ class Runner:
     def _choose(self, now_s: float) -> Job | None:
         self._not_before = {job: at_s for job, at_s in self._not_before.items() if at_s > now_s}
         full = self._space.full_inboxes()
+        soon = self._answers_soon()
         for job in self._store.next_jobs(_WINDOW):
             if job.spooled and job.id not in self._not_before and job.inbox not in full:
+                if job.content_key in soon and not job.retry_of and not job.options.get("force"):
+                    continue  # a bundle that was renamed while it ran, say: its result is about to be there
                 return job
         return None
+
+    def _answers_soon(self) -> set[str]:
+        """The content whose result is on its way to the outbox, where it will answer the same content."""
+        going = self._store.jobs(states={State.PUBLISHING})
+        return {job.content_key for job in going if job.outcome is State.SUCCESS and job.content_key}
 
     def _begin(self, job: Job, child: Child, now_s: float) -> bool:
         """Whether it runs now; what keeps it from that is written down."""

@@ -598,6 +598,24 @@ def test_the_same_content_runs_again_where_it_should(house: House, why: str) -> 
     assert until_it_moves(house, job).state is State.PROGRESS
 
 
+def test_the_same_content_waits_for_a_result_that_is_being_published(house: House) -> None:
+    """As a bundle's that was renamed while it ran."""
+    first = house.admit(content_key="the same")
+    second = house.admit("renamed", content_key="the same")
+    other = house.admit("other", seed=1)
+    house.begin(first)
+    house.finish(first)
+    house.runner._answering._find = lambda job: house.job(first)
+    house.begin(other)
+    house.finish(other)
+    house.step(1.0)
+    assert house.job(second).state is State.PENDING
+    house.store.transition(first.id, State.SUCCESS, reason="published")
+    house.step(1.0)
+    house.step(1.0)
+    assert (house.job(second).state, house.job(second).answered_by) == (State.PUBLISHING, first.id)
+
+
 def test_an_outbox_that_never_answers_costs_a_minute(house: House) -> None:
     earlier(house)
     frozen = threading.Event()
