@@ -36,6 +36,7 @@ from engine.segment import segment
 from engine.staging import staged_folder, storage_error
 from engine.surface import extract_surface
 from engine.texture import texture
+from engine.warmup import compile_ahead
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +95,7 @@ def reconstruct(
     machine.use(settings.engine)
     tracker = Tracker(_SHARES, on_progress, should_cancel)
     try:
-        with staged_folder(out, replace=replace) as folder:
+        with compile_ahead(), staged_folder(out, replace=replace) as folder:
             status, quality, files = _run(bundle, folder, options, settings, tracker)
     except MemoryError as error:
         raise ModelOutOfMemory("The engine ran out of memory.") from error

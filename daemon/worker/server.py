@@ -118,7 +118,9 @@ def serve(reconstruct: Reconstruct | None = None, arguments: Sequence[str] | Non
 
 def _engine() -> Reconstruct:
     from engine import reconstruct
+    from engine.warmup import start
 
+    start()  # after an installation: what the first job needs is compiled while nobody waits for it
     return reconstruct
 
 

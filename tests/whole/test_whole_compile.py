@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.warmup import recorded
+
 JOB = """
 import json
 import sys
@@ -19,6 +21,7 @@ from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
 from config.job import JobOptions
+from config.sections import Engine, Settings
 from engine import reconstruct
 from engine.sample import make_sample
 
@@ -39,7 +42,8 @@ if sys.argv[2] == "sample":
     make_sample(folder, "robot", size_px=256)
 else:
     event.register("numba:compile", Compiled())
-    reconstruct(folder / "bundle", folder / "out", JobOptions(quality="draft"))
+    settings = Settings(engine=Engine(threads=int(sys.argv[3])))
+    reconstruct(folder / "bundle", folder / "out", JobOptions(quality="draft"), settings=settings)
     for name, module in list(sys.modules.items()):  # those that the cache held
         for kernel in vars(module).values() if name.startswith("engine.") else ():
             if isinstance(kernel, Dispatcher) and kernel.overloads:
@@ -49,10 +53,10 @@ else:
 """
 
 
-def _signatures(folder: Path, environment: dict[str, str]) -> dict[str, list[str]]:
+def _signatures(folder: Path, environment: dict[str, str], threads: int = 2) -> dict[str, list[str]]:
     """The argument types that each kernel was compiled for, or loaded, in a process that rebuilds a sample."""
     for step, variables in (("sample", dict(os.environ)), ("job", environment)):
-        subprocess.run([sys.executable, "-c", JOB, str(folder), step], env=variables, check=True)
+        subprocess.run([sys.executable, "-c", JOB, str(folder), step, str(threads)], env=variables, check=True)
     return dict(json.loads((folder / "found.json").read_text()))
 
 
@@ -60,14 +64,23 @@ def _more_than_one(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: types for name, types in found.items() if len(types) > 1}
 
 
+def _listed() -> dict[str, list[str]]:
+    return {f"{kernel.module}.{kernel.name}": [str(kernel.signature())] for kernel in recorded()}
+
+
 def test_a_job_uses_each_kernel_with_one_combination_of_types(tmp_path: Path) -> None:
     found = _signatures(tmp_path, dict(os.environ))
     assert len(found) > 20  # those that Python calls
     assert not _more_than_one(found)
+    # else: python -m engine.warmup --record
+    assert {name: types for name, types in found.items() if _listed().get(name) != types} == {}
 
 
 @pytest.mark.slow
 def test_a_first_job_compiles_each_kernel_once(tmp_path: Path) -> None:
-    found = _signatures(tmp_path, {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")})
+    found = _signatures(
+        tmp_path, {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, threads=1
+    )  # nobody compiles ahead
     assert len(found) > 40  # those that kernels call, too
     assert not _more_than_one(found)
+    assert found == _listed()
