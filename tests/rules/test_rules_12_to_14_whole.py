@@ -97,8 +97,8 @@ def _bad_bundles(daemon: Daemon) -> dict[str, str]:
 
     def made(name: str, **changed: bytes | None) -> Path:
         folder = make_bundle(daemon.folder / "bad" / name, seed=3)
-        for file, data in changed.items():
-            path = folder / file.replace("__", "/").replace("_png", ".png").replace("_toml", ".toml")
+        for key, data in changed.items():
+            path = folder / key.replace("__", "/").replace("_png", ".png").replace("_toml", ".toml")
             path.unlink(missing_ok=True)
             if data is not None:
                 path.write_bytes(data)
@@ -123,9 +123,9 @@ def _bad_bundles(daemon: Daemon) -> dict[str, str]:
         entry.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(entry, "/etc/passwd")
     with zipfile.ZipFile(daemon.folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for folder in ("multi_views", "depth_renders"):
+        for part in ("multi_views", "depth_renders"):
             for view in ("front", "back", "left", "right", "top", "bottom"):
-                archive.writestr(f"{folder}/{view}.png", bytes(60 << 20))
+                archive.writestr(f"{part}/{view}.png", bytes(60 << 20))
     for name in ("slip.zip", "linked.zip", "bomb.zip"):
         (daemon.folder / name).rename(daemon.inbox / name)
     return {

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -58,7 +58,7 @@ class BrokenFiles(Files):
 class Copies(House):
     """A spooler over a store. away: why the inbox's share is not there."""
 
-    def __init__(self, folder: Path, **settings: dict[str, object]) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         self.broken = BrokenFiles()
         super().__init__(folder, clock=FakeClock(), files=self.broken, fake=True, **settings)
         self.away: str | None = None
