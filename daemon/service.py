@@ -124,6 +124,7 @@ class Service:
 
     def _open(self, stack: ExitStack) -> Store:
         from daemon.locks import FileLock
+        from daemon.publish.delivery import remove_leftovers
         from daemon.publish.rebuild import rebuild_if_lost
         from daemon.store import open_store
 
@@ -145,7 +146,8 @@ class Service:
             root = self._root(inbox.path, "inbox")
             if root is not None:
                 stack.enter_context(FileLock(root.private / "lock", f"the inbox {inbox.path}"))
-            self._root(inbox.outbox, "outbox")
+            if self._root(inbox.outbox, "outbox") is not None:
+                remove_leftovers(inbox.outbox, self._files)
         rebuild_if_lost(settings, store, self._files)
         return store
 

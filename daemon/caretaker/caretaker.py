@@ -145,12 +145,12 @@ class Caretaker:
             outcome, lies_at = archiving.archive(self._inbox.path, snapshot, job.id, folder, mode, self._files)
         if outcome is Outcome.ARCHIVED:
             self._stays.pop(entry, None)
+            self.notices.clear_beside(entry)  # before what takes time: a kill would leave it there for good
             if lies_at is not None:  # for a retry, and for what the retention settings say of archives
                 self._store.update(job.id, source=str(lies_at))
             self._store.remember(
                 self._inbox.name, entry, note=f"{ARCHIVED}{job.id}", fingerprint=None, job=job.id, used_markers={}
             )
-            self.notices.clear_beside(entry)
             return Tended(gone=True)
         if outcome is Outcome.CHANGED:
             self._stays.pop(entry, None)

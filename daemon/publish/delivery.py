@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 PARTIAL: Final = ".partial-"
 LATEST: Final = ".latest.json"
+_LEFTOVER: Final = re.compile(r"\.(status\.json|index\.html|.*\.latest\.json)\.[0-9a-f]{8}\.tmp", re.DOTALL)
 _RESERVED: Final = frozenset({"index.html", "status.json"})
 _REFUSED: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EROFS}
@@ -163,6 +165,14 @@ def _copy(source: Path, target: Path, expected: Mapping[str, Any], modes: Modes,
         raise SpoolDamaged(f"{source.name} is no file") from error
     if sha256.hexdigest() != expected["sha256"]:
         raise SpoolDamaged(f"{source.name} is not what was written")
+
+
+def remove_leftovers(outbox: Path, files: Files) -> None:
+    """Remove what a kill has left beside a live file that was being replaced. Best effort."""
+    with suppress(OSError):
+        for name in files.names(outbox):
+            if _LEFTOVER.fullmatch(name):
+                files.unlink(outbox / name)
 
 
 def remove_partial(target: Target, files: Files) -> None:

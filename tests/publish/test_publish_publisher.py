@@ -17,6 +17,7 @@ import pytest
 
 import daemon.files
 from config.errors import ValidationFailed
+from daemon.publish.delivery import remove_leftovers
 from daemon.publish.package import digest
 from daemon.states import State
 from daemon.store import Job
@@ -441,3 +442,12 @@ def test_a_read_only_outbox_holds_at_once_and_is_logged_once(house: House, capsy
     assert capsys.readouterr().out.count("publish.retry") == 1, "a share that is away for days fills no log"
     house.files.works()
     assert house.drive(publisher, job, for_s=60).state is State.SUCCESS
+
+
+def test_what_a_kill_left_beside_live_files_is_removed(house: House) -> None:
+    stay = {"shoe.latest.json", "status.json", ".status.json.bak", ".hat.0123abcd.tmp", "shoe.latest.json.0123abcd.tmp"}
+    for name in {*stay, ".status.json.d8ccd825.tmp", ".b26\n.zip.latest.json.abc6bfd8.tmp"}:
+        (house.outbox / name).touch()
+    before = {path.name for path in house.outbox.iterdir()}
+    remove_leftovers(house.outbox, house.files)
+    assert before - {path.name for path in house.outbox.iterdir()} == before - stay - {".meshdrop"}
