@@ -21,6 +21,8 @@ RISE: Final = 0.002
 % of focal length, errors were 0.5 to 8 %; where by 0.007, 0.2 to 1 %."""
 LEAST: Final = 0.012
 """The least standard error of log f by depth."""
+OPEN_DEG: Final = 30.0
+"""A standard error of more says nothing."""
 FINAL_POINTS: Final = 1500
 
 
@@ -45,6 +47,11 @@ class FieldOfView:
     def sigma_deg(self) -> float:
         """The standard error in degrees."""
         return math.degrees(self.sigma * math.sin(math.radians(self.deg)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is known."""
+        return not self.sigma_deg < OPEN_DEG
 
     def combined(self, other: FieldOfView) -> FieldOfView:
         """Both, weighted by their inverse variances."""

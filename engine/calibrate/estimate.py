@@ -45,6 +45,9 @@ OPEN_DEG: Final = 2.5
 """Silhouettes that leave the angle of view open by more (one standard error) don't guide the search."""
 ENOUGH_DEG: Final = 0.6
 """The most that an angle of view may be uncertain by, one standard error."""
+SYMMETRIC: Final = 16
+"""So many layouts tie on an object that looks the same from all sides. Where its outlines tell no angle of view, no
+depth does."""
 COLOUR_MARGIN: Final = 0.15
 MOST_COLOURED: Final = 6
 
@@ -106,7 +109,14 @@ def _unguided(
     plan = Plan(families=tuple(families))
     if given.fov_deg is not None:
         plan = replace(plan, fovs=(given.fov_deg,), free_fov=False)
-    fits = search(observation, plan, checkpoint)
+
+    def hopeless(turned: list[Fit]) -> bool:
+        best = min(turned, key=lambda f: f.cost, default=None)
+        if best is None or given.fov_deg is not None or not FieldOfView.of(marks[0]).is_open:
+            return False
+        return violation(best) <= SOUND_VIOLATION and sum(f.cost <= TIE * best.cost for f in turned) >= SYMMETRIC
+
+    fits = search(observation, plan, checkpoint, hopeless)
     return [Guided(f, replace(marks[0], layout=f.layout, log_focal=float(f.full[0]), sigma=math.inf)) for f in fits]
 
 
@@ -121,7 +131,7 @@ def _decided(
         return FieldOfView(log_focal(given.fov_deg), 0.0)
     if silhouettes.sigma_deg < ENOUGH_DEG:
         return silhouettes
-    if ambiguous and not math.isfinite(silhouettes.sigma):
+    if ambiguous and silhouettes.is_open:
         refuse_open(silhouettes, FieldOfView(float(fit.full[0]), math.inf), fit, observation)
     depth = by_depth(observation, fit, given.unit_poses)
     both = silhouettes.combined(depth)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +26,15 @@ FLAT_VIEW = 0.008
 FARS = (0.4, 0.0, 0.85, FREE_START)
 """How far back the starts take each view's farthest code to lie: most fits are found from any, some from one.
 FREE_START: with each view's coding free at first."""
+MANY: Final = 8
+"""From so many tangencies on, layouts are alike to the outlines (an object that looks the same from several sides), and
+most will be to the depth: families are then told apart on a few of them."""
+SAMPLE: Final = 4
+"""Every such tangency is among the few."""
+BEHIND: Final = 1.5
+"""A family that costs more by this on the few, coarsely, is not fitted to the others. The right one was within 1.02."""
+CLOSE: Final = 1.06
+"""Finer fits that score worse than the best by more are not followed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +55,7 @@ def guided_search(
 ) -> list[Guided]:
     """Fits of every family at every tangency, the angle of view held; cheapest first, all on the same points."""
     coarse = Rig(observation, COARSE_POINTS, coarse=True)
-    fars = FARS if len(tangencies) < 8 else FARS[:1]
+    fars = FARS if len(tangencies) < MANY else FARS[:1]
 
     def start(task: tuple[Tangency, Family, float]) -> Guided:
         at, family, far = task
@@ -54,9 +66,9 @@ def guided_search(
             full = coarse.solve(free, at.layout, full, COARSE_SCHEDULE[:2], iterations=8, pair_weight=plan.pairs).full
         return Guided(signed(coarse, family, at.layout, full, COARSE_SCHEDULE, 10, plan.pairs), at)
 
-    found = [g for g in parallel_map(start, list(product(tangencies, families, fars))) if sound(g.fit, observation)]
-    checkpoint(0.4)
-    kept = _per_family(found, 2 if len(tangencies) < 8 else 8)
+    def fitted(tangencies: list[Tangency], families: list[Family]) -> list[Guided]:
+        fits = parallel_map(start, list(product(tangencies, families, fars)))
+        return [g for g in fits if sound(g.fit, observation)]
 
     def refine(per_view: int, iterations: int, g: Guided) -> Guided:
         rig = Rig(observation, per_view, coarse=False)
@@ -64,10 +76,27 @@ def guided_search(
         fit = signed(rig, g.fit.family, g.fit.layout, g.fit.full, schedule, iterations, plan.pairs)
         return Guided(fit, g.tangency)
 
-    kept = [g for g in parallel_map(lambda g: refine(MIDDLE_POINTS, 8, g), kept) if sound(g.fit, observation)]
+    def refined(fits: list[Guided]) -> list[Guided]:
+        return [g for g in parallel_map(lambda g: refine(MIDDLE_POINTS, 8, g), fits) if sound(g.fit, observation)]
+
+    if len(tangencies) < MANY:
+        found = fitted(tangencies, families)
+        checkpoint(0.4)
+        kept = refined(_per_family(found, 2))
+    else:
+        found = fitted(tangencies[::SAMPLE], families)
+        checkpoint(0.3)
+        others = [t for i, t in enumerate(tangencies) if i % SAMPLE]
+        found += fitted(others, _not_behind(found, families, lambda g: g.fit.cost, BEHIND))
+        checkpoint(0.4)
+        first = _per_family(found, 2)
+        kept = refined(first)
+        near = _not_behind(kept, families, guided_score, CLOSE)
+        taken = {id(g) for g in first}
+        kept += refined([g for g in _per_family(found, 8) if g.fit.family in near and id(g) not in taken])
     checkpoint(0.6)
     kept = sorted(kept, key=guided_score)
-    kept = [g for i, g in enumerate(kept) if i < 4 or guided_score(g) < 1.06 * guided_score(kept[0])][:12]
+    kept = [g for i, g in enumerate(kept) if i < 4 or guided_score(g) < CLOSE * guided_score(kept[0])][:12]
     kept = [g for g in parallel_map(lambda g: refine(FINE_POINTS, 12, g), kept) if sound(g.fit, observation)]
     checkpoint(0.8)
     return sorted(kept, key=guided_score)
@@ -89,6 +118,15 @@ def signed(
     fixed[7:13] = wrong
     start = np.where(fixed, sign * FLAT_VIEW, fit.full)
     return rig.solve(family, layout, start, schedule, iterations=iterations, pair_weight=pairs, fixed=fixed)
+
+
+def _not_behind(
+    found: list[Guided], families: list[Family], score_of: Callable[[Guided], float], factor: float
+) -> list[Family]:
+    """The families whose best is within `factor` of the best of all."""
+    least = {f: min((score_of(g) for g in found if g.fit.family == f), default=math.inf) for f in families}
+    best = min(least.values(), default=math.inf)
+    return [f for f in families if least[f] < factor * best]
 
 
 def _per_family(found: list[Guided], keep: int) -> list[Guided]:

@@ -161,7 +161,7 @@ def refuse_open(
     """Raise CalibrationFailed for an angle of view that neither silhouettes nor depth decide."""
 
     def words(v: FieldOfView) -> str:
-        return f"{v.deg:.1f} ± {v.sigma_deg:.1f} degrees" if v.sigma_deg < 30 else "open"
+        return "open" if v.is_open else f"{v.deg:.1f} ± {v.sigma_deg:.1f} degrees"
 
     flat, render = _about_relief(observation) if observation else ("", "")
     raise CalibrationFailed(

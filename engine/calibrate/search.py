@@ -254,10 +254,13 @@ def leaders(observation: Observation, plan: Plan) -> list[Fit]:
     return sorted((f for f in polished if sound(f, observation)), key=score)
 
 
-def search(observation: Observation, plan: Plan, checkpoint: Checkpoint) -> list[Fit]:
+def search(
+    observation: Observation, plan: Plan, checkpoint: Checkpoint, hopeless: Callable[[list[Fit]], bool] | None = None
+) -> list[Fit]:
     """The best fits, cheapest first, on the fine level: several families, several layouts.
 
-    All are measured on the same points, so that their costs can be compared.
+    All are measured on the same points, so that their costs can be compared. hopeless: whether the best family's fits
+    of all layouts, on fewer points, are beyond deciding: then these are the answer, as they are.
     """
     polished = leaders(observation, plan)
     checkpoint(0.6)
@@ -267,6 +270,8 @@ def search(observation: Observation, plan: Plan, checkpoint: Checkpoint) -> list
     turned = parallel_map(lambda layout: moved_to(observation, best, layout, 150, plan), all_layouts())
     turned = [f for f in turned if sound(f, observation)]
     checkpoint(0.8)
+    if hopeless is not None and hopeless(turned):
+        return sorted(turned, key=score)
     pool = sorted(best_per(polished + turned, lambda f: (f.family, f.layout.key), 1), key=score)
     pool = [f for i, f in enumerate(pool) if i < 3 or (i < 8 and score(f) < 1.06 * score(pool[0]))]
     final = parallel_map(lambda f: polish(observation, f, 500, plan, (0.04, 0.013)), pool)

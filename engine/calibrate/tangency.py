@@ -189,7 +189,7 @@ class Silhouettes:
         """[F, 12, 2] in pixels of the depth render, NaN where a pair says nothing. poses: [6, 4, 4]."""
         out = []
         for a, b in PAIRS:
-            key = (a, b, poses[a].tobytes(), poses[b].tobytes(), len(log_focal))
+            key = (a, b, poses[a].tobytes(), poses[b].tobytes(), log_focal.tobytes())
             found = self._kept.get(key) if keep else None
             if found is None:
                 hulls = self.outlines.hulls
@@ -215,7 +215,7 @@ class Silhouettes:
         for span in (width, width / 8):
             if span > 0:
                 fine = np.linspace(log_focal - span, log_focal + span, 17)
-                log_focal = float(fine[int(cost_of(self.residuals_px(poses, fine)).argmin())])
+                log_focal = float(fine[int(cost_of(self.residuals_px(poses, fine, keep=True)).argmin())])
         step = 0.004
         r = self.residuals_px(poses, log_focal + np.array([-step, 0.0, step]))
         slope, value = (r[2] - r[0]) / (2 * step), r[1]
