@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.calibrate.flat import levelled
 from engine.calibrate.model import Family
 from engine.calibrate.observe import Observation
 from engine.calibrate.overlap import Slopes, distances, meeting_system
@@ -93,6 +94,8 @@ def _joined(observation: Observation, slopes: Slopes, family: Family, full: Floa
         slope = basis.T @ gradient + prior.T @ (stretch @ (now - start))
         theta = theta - np.linalg.solve(system + 1e-6 * np.diag(np.diag(system) + 1e-9), slope)
     end = base + basis @ theta
+    if family.structure != "shared":
+        end = levelled(end, family, observation.flat)
     meetings = distances(slopes, end, family, poses, shift, FAR_APART_PX)
     r = np.concatenate([rows[:, 0] for _, _, rows in meetings]) if meetings else np.zeros(0)
     loss = 1 - np.maximum(1 - (r / REACHES_PX[-1]) ** 2, 0) ** 3

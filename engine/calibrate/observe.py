@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import ndimage
 from config.bundle_layout import VIEW_NAMES
 from config.errors import CalibrationFailed
 from engine.bundle import Bundle
+from engine.calibrate.flat import flat_code
 from engine.jit import parallel_map
 from engine.segment import Segmentation
 
@@ -79,6 +80,8 @@ class Observation:
     points: for each view [n, 3] float64 (x, y in half widths from the image's centre, code 0..1), in random order, so
     that the first k are a fair sample. spread: [6, 2] robust lowest and highest code, 0..1. outline: for each view
     [k, 2] the silhouette's extreme pixels in half widths. extent: [6, 4] silhouette's box (left, right, up, down).
+    flat: the views whose codes are noise on a flat face, and the one code (0..1) that stands for theirs in all of the
+    above but the fingerprint.
     """
 
     fine: NDArray[np.float32]
@@ -89,6 +92,7 @@ class Observation:
     extent: NDArray[np.float64]
     fingerprint: Fingerprint
     size_px: int
+    flat: dict[int, float] = field(default_factory=dict)
 
     def sample(self, per_view: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The first points of each view, concatenated, and where each view's rows start ([7])."""
@@ -138,9 +142,12 @@ class View(NamedTuple):
     extent: list[float]
     outline: NDArray[np.float64]
     spread: list[float]
+    flat: float | None
 
 
-def _prepare(name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_max: int, seed: int) -> View:
+def _prepare(
+    name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_max: int, seed: int, is_flat: bool
+) -> View:
     factor = max(1, -(-raw.shape[0] // MAX_SIZE_PX))
     code, mask = _reduced(raw.astype(np.float32), mask & (raw > 0), factor)
     n = code.shape[0]
@@ -152,7 +159,7 @@ def _prepare(name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_m
         )
     ys, xs = np.nonzero(mask)
     extent = (np.array([xs.min(), xs.max() + 1, ys.min(), ys.max() + 1]) / (n / 2) - 1).tolist()
-    low, high = np.percentile(code[mask], (0.5, 99.5))
+    low, high = np.percentile(code[mask], (0.5, 99.5)) + (np.array([-0.5, 0.5]) if is_flat else 0)
     level = code_max / 255
     across = float(np.sqrt(np.ptp(xs) * np.ptp(ys)) + 1)
     jump = max(1.6 * (1.0 if code_max == 255 else 0.02 * level), 8 * (high - low) / across)
@@ -200,7 +207,8 @@ def _prepare(name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_m
     rise = ndimage.maximum_filter(code_small, 3) - ndimage.minimum_filter(code_small, 3)
     clear_small = ndimage.minimum_filter((mask_small & (rise <= 4 * jump / code_max)).astype(np.float32), 3)
     coarse = np.stack([code_small, distance_small, clear_small], -1)
-    return View(fine, coarse, points, extent, _outline(mask), [low / code_max, high / code_max])
+    middle = float(low + high) / (2 * code_max) if is_flat else None
+    return View(fine, coarse, points, extent, _outline(mask), [low / code_max, high / code_max], middle)
 
 
 def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
@@ -211,7 +219,11 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
 
     def prepare(index: int) -> View:
         name = VIEW_NAMES[index]
-        return _prepare(name, bundle.depth[name], segmentation.depth_mask[name], bundle.depth_code_max, index)
+        codes, mask = bundle.depth[name], segmentation.depth_mask[name] & (bundle.depth[name] > 0)
+        flat = flat_code(codes, mask, bundle.depth_code_max)
+        if flat is not None:
+            codes = np.where(mask, np.uint16(flat), np.uint16(0))
+        return _prepare(name, codes, mask, bundle.depth_code_max, index, flat is not None)
 
     prepared = parallel_map(prepare, range(6))
     lows, highs, bins = [], [], []
@@ -229,4 +241,5 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
         extent=np.array([v.extent for v in prepared]),
         fingerprint=Fingerprint(np.array(lows), np.array(highs), np.array(bins), bundle.depth_code_max),
         size_px=bundle.depth_size_px,
+        flat={i: v.flat for i, v in enumerate(prepared) if v.flat is not None},
     )

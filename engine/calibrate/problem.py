@@ -23,6 +23,8 @@ COARSE_SCHEDULE: Final = np.array([[12, 12, 0], [5, 6, 6], [3, 4, 3.0]])
 WARM_COARSE_SCHEDULE: Final = np.array([[5, 6, 6], [3, 4, 3.0]])
 FINE_SCHEDULE: Final = np.array([[12, 20, 20], [6, 10, 8], [5, 8, 6.0]])
 LAST_SCHEDULE: Final = np.array([[6, 10, 8], [5, 8, 6.0]])
+FLAT_RANGE: Final = 0.002
+"""Depth range that a flat view starts with, over its one code."""
 SCALE_PRIOR: Final = 0.3
 """Pull of a view's scale to its start, per point: felt only where a view's codes do not vary."""
 
@@ -158,9 +160,10 @@ def initial(
         k = int(np.argmax(np.array(axes) @ toward))
         near = min(max(1 - 0.95 * reach[k], 0.15), 1.6)
         far = max(1 + far * reach[k ^ 1], near + 0.02)
+        end = near + FLAT_RANGE if view in observation.flat else far
         low, high = observation.spread[view]
         high = max(high, low + 0.004)
-        g_near, g_far = (1 / near, 1 / far) if family.kind == "disparity" else (near, far)
+        g_near, g_far = (1 / near, 1 / end) if family.kind == "disparity" else (near, end)
         g_low, g_high = (g_near, g_far) if family.far_bright else (g_far, g_near)
         slope = (g_high - g_low) / (high - low)
         full[7 + view], full[1 + view] = slope, g_low - slope * low

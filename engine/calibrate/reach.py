@@ -75,7 +75,7 @@ def settled(observation: Observation, fit: Fit, per_view: int = 500) -> Fit:
         g = fit.full[1 + view] + fit.full[7 + view] * np.array([near_code, far_code])
         z_near, z_far = 1 / g if fit.family.kind == "disparity" else g
         best = None
-        for span in SPANS:
+        for span in SPANS if view not in observation.flat else (1.0,):
             ends = np.array([z_near - short[view], z_near - short[view] + span * (z_far - z_near)])
             ends = 1 / ends if fit.family.kind == "disparity" else ends
             start = fit.full.copy()
