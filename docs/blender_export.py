@@ -131,12 +131,17 @@ def render_bundle(out: Path, options: argparse.Namespace) -> None:
     distance = fit_distance(points, options.fov, options.fill)
     near, far = depth_range(points, distance)
     camera = _camera(bpy, options.fov, near, far)
+    if options.even_light:
+        _even_light(bpy)
     for name in ("multi_views", "depth_renders"):
         (out / name).mkdir(parents=True, exist_ok=True)
+    # All views before all depth renders: these change how the scene is sampled.
+    for view, pose in view_poses(distance).items():
+        _place(camera, pose, centre)
+        _render_rgb(bpy, out / "multi_views" / f"{view}.png", options)
     with tempfile.TemporaryDirectory() as scratch:
         for view, pose in view_poses(distance).items():
-            camera.matrix_world = blender_matrix(pose, centre).T.tolist()  # Blender takes columns
-            _render_rgb(bpy, out / "multi_views" / f"{view}.png", options)
+            _place(camera, pose, centre)
             depth, covered = _render_depth(bpy, Path(scratch) / f"{view}.exr", options.depth_size)
             png = png_16bit(depth_codes(depth, covered, near, far))
             (out / "depth_renders" / f"{view}.png").write_bytes(png)
@@ -201,6 +206,26 @@ def _camera(bpy: Any, fov_deg: float, near: float, far: float) -> Any:
     return camera
 
 
+def _place(camera: Any, pose: np.ndarray, centre: np.ndarray) -> None:
+    camera.matrix_world = blender_matrix(pose, centre).T.tolist()  # Blender takes columns
+
+
+def _even_light(bpy: Any) -> None:
+    """White light from everywhere in place of the scene's own."""
+    for o in bpy.context.scene.objects:
+        if o.type == "LIGHT":
+            o.hide_render = True
+    world = bpy.data.worlds.new("meshdrop")
+    if not world.use_nodes:
+        world.use_nodes = True
+    nodes = world.node_tree.nodes
+    nodes.clear()
+    glow, surface = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeOutputWorld")
+    glow.inputs["Color"].default_value = (1, 1, 1, 1)
+    world.node_tree.links.new(glow.outputs[0], surface.inputs["Surface"])
+    bpy.context.scene.world = world
+
+
 def _render(bpy: Any, path: Path, size_px: int, file_format: str, color_depth: str) -> None:
     render = bpy.context.scene.render
     render.resolution_x = render.resolution_y = size_px
@@ -214,10 +239,7 @@ def _render(bpy: Any, path: Path, size_px: int, file_format: str, color_depth: s
 
 
 def _render_rgb(bpy: Any, path: Path, options: argparse.Namespace) -> None:
-    scene = bpy.context.scene
-    scene.cycles.samples = options.samples
-    scene.cycles.pixel_filter_type = "BLACKMAN_HARRIS"
-    scene.cycles.filter_width = 1.5
+    bpy.context.scene.cycles.samples = options.samples
     bpy.context.view_layer.material_override = None
     _render(bpy, path, options.size, "PNG", "8")
 
@@ -270,6 +292,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=2048, help="side of the views in pixels")
     parser.add_argument("--depth-size", type=int, default=1024, help="side of the depth renders in pixels")
     parser.add_argument("--samples", type=int, default=64, help="samples a pixel for the views")
+    parser.add_argument(
+        "--even-light", action="store_true", help="white light from everywhere, in place of the scene's"
+    )
     parser.add_argument("--frame", type=int, help="frame to render; by default the current one")
     return parser.parse_args(words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -173,6 +174,23 @@ def test_error_codes_are_explained_in_the_words_of_the_code() -> None:
     for code, cls in error_classes().items():
         row = f"| `{code}` | {cls.kind} | {cls.exit_status} | {cls.__doc__} | {cls.default_suggestion} |"
         assert row in text, row
+
+
+def test_quoted_sentences_are_the_programs_own() -> None:
+    """In docs/troubleshooting.md … stands for what differs from time to time, as do an f-string's fields."""
+    said = [
+        node.value
+        for package in ("config", "daemon", "engine")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    quotes = re.findall(r'"([^"|]+)"', (ROOT / "docs" / "troubleshooting.md").read_text())
+    assert len(quotes) > 40
+    for quote in quotes:
+        for piece in quote.split("…"):
+            words = piece.strip(" .")
+            assert any(words in text for text in said), f'nothing says "{words}" (of "{quote}")'
 
 
 def test_every_make_target_is_documented() -> None:
