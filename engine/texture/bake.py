@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
-from engine.camera import Registration
+from engine.camera import Camera, Registration
 from engine.jit import parallel_map, row_bands, thread_count
 from engine.mesh import Mesh, TexturedMesh
 from engine.progress import Checkpoint
@@ -22,7 +22,7 @@ from engine.texture import texels
 from engine.texture.charts import Atlas, build_atlas
 from engine.texture.fill import pad
 from engine.texture.selection import GRAZING_COSINE, SEEN_COSINE, Selection, select_views
-from engine.texture.views import Picture, prepare_picture
+from engine.texture.views import Picture, draw_depth, prepare_picture
 
 _GROWN = 2
 _LEAST = 0.01
@@ -65,15 +65,25 @@ def texture(
     levels = _levels_down(mesh, bundle, calibration, size_px)
     pictures: list[Picture] = []
     picture_view: list[int] = []
-    for n, v in enumerate(names):
-        camera = calibration.cameras[v].scaled_to(bundle.rgb_size_px).registered(registrations.get(v, Registration()))
-        made = prepare_picture(
-            mesh, camera, bundle.rgb[v], segmentation.rgb_alpha[v], bundle.alpha.get(v) is not None, levels
+
+    def prepare(task: tuple[ViewName, Camera, NDArray[np.float32]]) -> Picture | None:
+        v, camera, depth = task
+        return prepare_picture(
+            depth, camera, bundle.rgb[v], segmentation.rgb_alpha[v], bundle.alpha.get(v) is not None, levels
         )
-        if made is not None:
-            pictures.append(made)
-            picture_view.append(VIEW_NAMES.index(v))
-        checkpoint(0.3 * (n + 1) / len(names))
+
+    step = thread_count()
+    for n in range(0, len(names), step):  # as many at a time as there are threads: memory stays bounded
+        tasks = []
+        for v in names[n : n + step]:
+            camera = calibration.cameras[v].scaled_to(bundle.rgb_size_px)
+            camera = camera.registered(registrations.get(v, Registration()))
+            tasks.append((v, camera, draw_depth(mesh, camera, levels)))
+        for (v, _, _), made in zip(tasks, parallel_map(prepare, tasks), strict=True):
+            if made is not None:
+                pictures.append(made)
+                picture_view.append(VIEW_NAMES.index(v))
+        checkpoint(0.3 * min(n + step, len(names)) / len(names))
     if not pictures:
         raise ValueError("no view shows the mesh")
     selection = select_views(mesh, pictures)

@@ -67,25 +67,29 @@ def background_colour(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArr
     return np.asarray(np.median(outside, 0) if len(outside) else np.full(3, 255), np.float64)
 
 
+def draw_depth(mesh: Mesh, camera: Camera, levels: int) -> NDArray[np.float32]:
+    """The mesh's depth as `prepare_picture` wants it; on all threads."""
+    return render_depth(mesh, camera.scaled_to(camera.size_px >> levels))
+
+
 def prepare_picture(
-    mesh: Mesh,
+    depth: NDArray[np.float32],
     camera: Camera,
     rgb: NDArray[np.uint8],
     alpha: NDArray[np.uint8],
     straight_alpha: bool,
     levels: int,
 ) -> Picture | None:
-    """Crop a view to the object, render the mesh's depth for it, find its edges and repair its rims.
+    """Crop a view to the object, find its edges and repair its rims; on this thread alone.
 
-    camera: of the RGB as delivered, at its size. rgb: [H, W, 3], alpha: [H, W] uint8, the object's coverage.
-    straight_alpha: the colours are not mixed with a background. levels: how often to halve the view first, where the
-    texture has far fewer texels than the view has pixels. None where nothing is seen.
+    depth: see `draw_depth`. camera: of the RGB as delivered, at its size. rgb: [H, W, 3], alpha: [H, W] uint8, the
+    object's coverage. straight_alpha: the colours are not mixed with a background. levels: how often to halve the view
+    first, where the texture has far fewer texels than the view has pixels. None where nothing is seen.
     """
     background = background_colour(rgb, alpha)
     for _ in range(levels):
         rgb, alpha = halve(rgb), halve(alpha)
     camera = camera.scaled_to(rgb.shape[0])
-    depth = render_depth(mesh, camera)
     shown = (depth > 0) & (alpha > 0)
     if not shown.any():
         return None
