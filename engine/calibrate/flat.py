@@ -22,7 +22,7 @@ OFF_LEVELS: Final = 1.0
 SPECK: Final = 7 / 1024
 """Side of the least patch that counts as a surface of its own, in image widths."""
 PATCHES: Final = 0.6
-"""Noise has less of the rarer codes in such patches (0 to 0.54 on six faces of three models), stairs and studs more."""
+"""Noise has less of the rarer codes in such patches (0 to 0.54: five faces, three models), stairs and studs more."""
 BARELY: Final = 1e-5
 """The depth range that a flat view is given, in camera distances: no coding is without one."""
 
