@@ -17,6 +17,7 @@ import structlog
 
 from config.errors import MeshdropError, ShareUnavailable
 from config.sections import Inbox, Settings
+from daemon.aside import Aside
 from daemon.clock import Clock
 from daemon.files import Files
 from daemon.loops import Loop
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 _TICK_S: Final = 0.5
 _NEWS_EVERY_S: Final = 2.0
 _BEAT_EVERY_S: Final = 15.0
+_SHARE_WITHIN_S: Final = 20.0
+_OWN_LOOPS: Final = frozenset({"runner"})  # those that touch no share
 _STOP_WITHIN_S: Final = 4.0
 _NEEDS_RESTART: Final = ("inbox", "outbox", "state_dir", "inboxes", "log")
 
@@ -124,7 +127,6 @@ class Service:
 
     def _open(self, stack: ExitStack) -> Store:
         from daemon.locks import FileLock
-        from daemon.publish.delivery import remove_leftovers
         from daemon.publish.rebuild import rebuild_if_lost
         from daemon.store import open_store
 
@@ -146,20 +148,36 @@ class Service:
             root = self._root(inbox.path, "inbox")
             if root is not None:
                 stack.enter_context(FileLock(root.private / "lock", f"the inbox {inbox.path}"))
-            if self._root(inbox.outbox, "outbox") is not None:
-                remove_leftovers(inbox.outbox, self._files)
+            self._root(inbox.outbox, "outbox")
         rebuild_if_lost(settings, store, self._files)
         return store
 
     def _root(self, path: Path, kind: str) -> Root | None:
-        """A share that is away at the start may come later; a folder that never was one is a mistake."""
+        """A share that is away at the start, or does not answer, may come later; one that never was is a mistake."""
+        asked = Aside(lambda: self._try_root(path, kind), None)
+        answer = asked.answer if asked.answered(_SHARE_WITHIN_S) else None
+        if isinstance(answer, Root):
+            self._roots[path] = answer
+            return answer
+        error = answer or ShareUnavailable(
+            f"The {kind} {path} does not answer.", suggestion="See whether its server is up.", path=str(path)
+        )
+        if not is_known(path, self._settings.state_dir, self._files):
+            raise error
+        log.error("root.away", path=path, kind=kind, message=error.message, remedy=error.suggestion)
+        return None
+
+    def _try_root(self, path: Path, kind: str) -> Root | ShareUnavailable:
+        from daemon.publish.delivery import remove_leftovers
+
         try:
-            self._roots[path] = open_root(path, kind, self._settings.state_dir, self._files, self._clock)
+            root = open_root(path, kind, self._settings.state_dir, self._files, self._clock)
         except ShareUnavailable as error:
-            if not is_known(path, self._settings.state_dir, self._files):
-                raise
-            log.error("root.away", path=path, kind=kind, message=error.message, remedy=error.suggestion)
-        return self._roots.get(path)
+            return error
+        if kind == "outbox":
+            with suppress(OSError):
+                remove_leftovers(path, self._files)
+        return root
 
     def _inbox_problem(self, inbox: Inbox) -> str | None:
         """What is wrong with an inbox's share; None where it is there."""
@@ -275,7 +293,8 @@ class Service:
             self._next_look_s = now_s + _NEWS_EVERY_S
             self._beat(store, stuck, now_s)
         period_s = self._notifier.watchdog_s
-        if period_s and not stuck and now_s - self._last_ping_s >= period_s / 3:
+        # A share that hangs is no reason to be killed: a new process would hang on it too, and all others would wait.
+        if period_s and not set(stuck) & _OWN_LOOPS and now_s - self._last_ping_s >= period_s / 3:
             self._last_ping_s = now_s
             self._notifier.send(WATCHDOG="1")
         if self._until_idle and self._idle(store):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from daemon.runner.aside import Aside
+from daemon.aside import Aside
 
 if TYPE_CHECKING:
     from daemon.store import Job, Store

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from config.errors import DiskFull
 from config.sections import Settings
+from daemon.aside import Aside
 from daemon.files import Files
 from daemon.publish.trouble import trouble_of
-from daemon.runner.aside import Aside
 from daemon.spool import SPOOL
 
 if TYPE_CHECKING:

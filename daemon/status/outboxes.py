@@ -7,10 +7,10 @@ from typing import Final
 
 from config.errors import ShareUnavailable
 from config.sections import Settings
+from daemon.aside import Aside
 from daemon.clock import Clock
 from daemon.files import Files
 from daemon.roots import is_known, open_root
-from daemon.runner.aside import Aside
 
 _ANSWER_WITHIN_S: Final = 10.0
 

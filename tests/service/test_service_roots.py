@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from config.errors import ShareUnavailable, ValidationFailed
 from config.sections import Inbox, Settings
+from daemon import service
 from daemon.clock import SystemClock
 from daemon.files import Files
 from daemon.roots import check_folders, check_root, open_root
@@ -83,3 +88,31 @@ def test_folders_that_would_read_each_other_are_refused(
 def test_several_inboxes_may_share_an_outbox(tmp_path: Path) -> None:
     inboxes = tuple(Inbox(name=name, path=tmp_path / name, outbox=tmp_path / "out") for name in "ab")
     check_folders(Settings(inboxes=inboxes, state_dir=tmp_path / "s"))
+
+
+def test_a_share_that_does_not_answer_is_away_and_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_SHARE_WITHIN_S", 0.05)
+    answered = threading.Event()
+
+    class Frozen(Files):
+        def lstat(self, path: Path) -> os.stat_result:
+            answered.wait(30)
+            return super().lstat(path)
+
+        def reading(self, path: Path) -> AbstractContextManager[BinaryIO]:
+            if "state" not in path.parts:
+                answered.wait(30)
+            return super().reading(path)
+
+    state = tmp_path / "state"
+    state.mkdir()
+    open_root(tmp_path / "known", "inbox", state, Files(), SystemClock())
+    daemon = service.Service(Settings(state_dir=state), SystemClock(), Frozen())
+    try:
+        with pytest.raises(ShareUnavailable, match="does not answer"):
+            daemon._root(tmp_path / "new", "inbox")
+        assert daemon._root(tmp_path / "known", "inbox") is None
+    finally:
+        answered.set()
