@@ -137,7 +137,7 @@ class Spooler:
         except (_Changed, InputError, NotRegular) as reason:
             log.info("spool.changed", job=job.id, why=str(reason))
             self._drop(job)
-            self._cancel(job, _CHANGED)
+            self._lost(job, source)  # half a look at a share that is just going away shows a change, too
         except _Given:
             self._drop(job)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -261,7 +261,7 @@ class Spooler:
         return isinstance(name, str) and Path(name).is_relative_to(self._settings.state_dir)
 
     def _lost(self, job: Job, source: Path) -> None:
-        """The bundle or a file of it is not there: the share is away, or somebody has removed it."""
+        """The bundle is not what it was: the share is away, or somebody has removed or changed it."""
         inbox = self._inbox(job)
         trouble = self._roots(inbox) if inbox is not None else None
         if trouble is not None:

@@ -173,6 +173,24 @@ def test_a_folder_that_was_removed_says_so(house: Copies) -> None:
     assert house.store.transitions(job.id)[-1].reason == "the folder was removed"
 
 
+@pytest.mark.parametrize("lost", ["a file", "half of it"])
+def test_a_share_that_goes_away_during_the_look_has_changed_nothing(house: Copies, lost: str) -> None:
+    job = house.drop()
+    kept = house.settings.inbox.with_name("kept")
+    shutil.copytree(job.source, kept)
+    folder = Path(job.source) / "depth_renders"
+    (folder / "top.png").unlink() if lost == "a file" else shutil.rmtree(folder)
+    house.away = "The inbox is not mounted."
+    house.spool(5)
+    held = house.job(job)
+    assert (held.state, held.hold_code) == (State.HELD, "SHARE_UNAVAILABLE")
+    shutil.rmtree(job.source)
+    kept.rename(job.source)
+    house.away = None
+    house.spool(10)
+    assert house.job(job).spooled
+
+
 def test_a_share_that_is_away_has_removed_nothing(house: Copies) -> None:
     """Its jobs wait, one of them says why, and go on when it is back; other inboxes' jobs are another matter."""
     jobs = [house.drop(f"b{n}", n) for n in range(5)]
