@@ -119,7 +119,7 @@ class Intake:
             if self._hints:
                 return False
         return self._scanned_s is not None and all(
-            entry.tended or entry.job is None for entry in list(self._entries.values())
+            entry.job is None or (entry.tended and entry.job.final) for entry in list(self._entries.values())
         )
 
     def explain(self, entry: str) -> Explanation:

@@ -263,15 +263,18 @@ def test_sigusr1_pauses_and_resumes(daemon: Daemon) -> None:
     assert daemon.job("shoe").state is State.SUCCESS
 
 
-def test_until_idle_ends_when_everything_is_done(daemon: Daemon) -> None:
-    drop(daemon, "shoe")
+def test_until_idle_ends_when_everything_is_done(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(intake__notice_s=0.3)
+    drop(daemon, "shoe", seconds=1.5)  # long enough for its STATUS.txt to be written meanwhile
     make_bundle(daemon.folder / "half")
     (daemon.folder / "half" / "multi_views" / "top.png").unlink()
     (daemon.folder / "half").rename(daemon.inbox / "half")
     daemon.start("--until-idle")
     assert daemon.wait(30) == 0
-    assert daemon.job("shoe").state is State.SUCCESS
+    job = daemon.job("shoe")
+    assert job.state is State.SUCCESS
     assert len(daemon.jobs()) == 1
+    assert (daemon.inbox / "_done" / f"shoe-{job.id}").is_dir()  # tidied up before it ended
 
 
 def test_input_deleted_while_it_runs(daemon: Daemon) -> None:
