@@ -10,7 +10,7 @@ SCORER ?=
 SCORER_VIEWS ?=
 COLD ?=
 
-.PHONY: setup run serve test test-all lint bench install uninstall clean
+.PHONY: setup run serve test test-all lint docs bench install uninstall clean
 
 setup: $(VENV)/.ready
 
@@ -39,6 +39,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the documents say of settings, job options and error codes, and config/meshdrop.toml, from the code.
+docs: setup
+	$(BIN)/python -m config.reference
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \

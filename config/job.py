@@ -22,12 +22,19 @@ _RIGID_TOLERANCE = 1e-3
 
 
 class Thresholds(Table):
-    """The verdict's limits: PSNR in dB, SSIM without unit."""
+    """The verdict: `normal`, `warning`, and `failure` below; PSNR in dB, SSIM without unit."""
 
     normal_psnr: float = 25.0
+    """PSNR in dB from which a result is `normal`."""
+
     normal_ssim: float = 0.85
+    """SSIM from which a result is `normal`."""
+
     warning_psnr: float = 20.0
+    """PSNR in dB below which a result is a `failure`."""
+
     warning_ssim: float = 0.75
+    """SSIM below which a result is a `failure`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Thresholds:
@@ -40,6 +47,8 @@ class GivenView(Table):
     """One view's known pose."""
 
     world_from_camera: Annotated[list[Row], Field(min_length=4, max_length=4)]
+    """A view's pose: four rows of four numbers, the last `[0, 0, 0, 1]`, the upper left 3x3 a rotation (no mirror).
+    `<view>` is front, back, left, right, top or bottom."""
 
     @model_validator(mode="after")
     def _rigid(self) -> GivenView:
@@ -62,8 +71,14 @@ class GivenCameras(Table):
     """What is known of the cameras; the rest is estimated."""
 
     fov_deg: Annotated[float, Field(gt=1, lt=170)] | None = None
+    """Full angle of view, 1 to 170 degrees; none: estimated."""
+
     distance: Annotated[float, Field(gt=0)] | None = None
+    """Distance of the cameras from the rig's centre, in your unit; it becomes the unit of the result. None: 1."""
+
     axes: Literal["opencv", "opengl"] = "opencv"
+    """Axes of `world_from_camera`: `opencv` (x right, y down, z forward) or `opengl` (x right, y up, z backward)."""
+
     views: dict[ViewName, GivenView] = Field(default_factory=dict)
 
 
@@ -71,7 +86,10 @@ class GivenRange(Table):
     """Depth at the lowest and the highest code."""
 
     near: Annotated[float, Field(ge=0)] | None = None
+    """The same for one view."""
+
     far: Annotated[float, Field(gt=0)] | None = None
+    """The same for one view."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> GivenRange:
@@ -84,9 +102,17 @@ class GivenDepth(Table):
     """What is known of the depth coding; the rest is estimated."""
 
     kind: Literal["linear", "disparity"] | None = None
+    """`linear`: depth is linear in the code; `disparity`: its inverse is. None: estimated."""
+
     measure: Literal["planar", "ray"] | None = None
+    """`planar`: along the camera's axis; `ray`: from the camera's centre. None: estimated."""
+
     near: Annotated[float, Field(ge=0)] | None = None
+    """Depth at code 0 in the unit of `cameras.distance`; none: estimated."""
+
     far: Annotated[float, Field(gt=0)] | None = None
+    """Depth at the highest code; less than `near` where near is bright. None: estimated."""
+
     per_view: dict[ViewName, GivenRange] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -99,15 +125,37 @@ class JobOptions(Table):
     """A job's options, as in job.toml; what is absent has the default."""
 
     model: Model = "nvdiffrec"
+    """What reconstructs: `nvdiffrec`, `reconviagen` or `both`. A model that is not installed is refused, never
+    replaced."""
+
     quality: Quality = "standard"
+    """`draft`, `standard` or `high`: the presets are settings."""
+
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """-100 to 100; the highest goes first."""
+
     formats: Annotated[tuple[Format, ...], Field(strict=False)] = ("obj", "glb", "ply")
+    """Any of `obj`, `glb`, `ply`, `stl`, `usdz`; none twice."""
+
     texture_size_px: Annotated[int, Field(ge=256, le=8192)] | None = None
+    """The texture's side, 256 to 8192; none takes the quality's."""
+
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] | None = None
+    """Faces of the mesh, 500 to 2,000,000; none takes the quality's."""
+
     materials: Materials = "baked"
+    """`baked` carries the views' colours as they are; `separated`, light and material taken apart, is not part of this
+    version and is refused."""
+
     seed: Annotated[int, Field(ge=0)] = 0
+    """Start of every random choice, 0 or more."""
+
     timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which the job is ended; none takes the installation's."""
+
     force: bool = False
+    """Run even if the same content has a result already."""
+
     thresholds: Thresholds = Thresholds()
     cameras: GivenCameras = GivenCameras()
     depth: GivenDepth = GivenDepth()

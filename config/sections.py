@@ -1,4 +1,7 @@
-"""Every setting: its table, name, default and check. What each means stands in docs/settings.md."""
+"""Every setting: its table, name, default, check and meaning.
+
+The text below a key is its description; docs/settings.md and config/meshdrop.toml are made from it by `make docs`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from config.job import Thresholds
 from config.tables import Table
@@ -31,6 +35,17 @@ def _mode(value: Any) -> Any:
     return value
 
 
+def is_duration(field: FieldInfo) -> bool:
+    """Whether a key takes durations as people write them."""
+    return any(getattr(part, "func", None) is _seconds for part in field.metadata)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people write it, in the largest unit that leaves no fraction."""
+    unit = next((unit for unit in "dhm" if seconds and seconds % _SECONDS[unit] == 0), "s")
+    return f"{seconds / _SECONDS[unit]:g}{unit}"
+
+
 Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 Mode = Annotated[str, BeforeValidator(_mode)]
 
@@ -41,9 +56,16 @@ class Limits(Table):
     """What a bundle may weigh and measure."""
 
     file_mb: Annotated[float, Field(gt=0)] = 20.0
+    """Largest size of one image, in MB of 2^20 bytes."""
+
     bundle_mb: Annotated[float, Field(gt=0)] = 200.0
+    """Largest size of the twelve images together."""
+
     min_size_px: Annotated[int, Field(ge=16, le=8192)] = 256
+    """Smallest side of an image."""
+
     max_size_px: Annotated[int, Field(ge=16, le=8192)] = 8192
+    """Largest side of an image; what an image states of itself is checked before it is decoded. At most 8192."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Limits:
@@ -56,8 +78,14 @@ class Engine(Table):
     """How the engine uses the machine."""
 
     threads: Annotated[int, Field(ge=0)] = 0
-    cache_dir: Folder | None = None
+    """Threads to compute on; 0 takes as many as the process has CPUs."""
+
+    cache_dir: Folder | None = Field(default=None, examples=["../cache"])
+    """Folder for compiled kernels, which the user must be able to write; none leaves it to numba: beside the program,
+    or in the user's cache folder."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` uses CUDA where it works, `cpu` never, `cuda` insists."""
 
 
 class Preset(Table):
@@ -72,28 +100,43 @@ class Draft(Preset):
     """Quick."""
 
     grid: Annotated[int, Field(ge=32, le=1024)] = 128
+    """Voxels along the longest side at quality `draft`; 32 to 1024."""
+
     texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 1024
+    """The texture's side at quality `draft`; 256 to 8192."""
+
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 20_000
+    """Faces of the mesh at quality `draft`; 500 to 2,000,000."""
 
 
 class Standard(Preset):
     """What a job gets that asks for nothing."""
 
     grid: Annotated[int, Field(ge=32, le=1024)] = 256
+    """Voxels along the longest side at quality `standard`; 32 to 1024."""
+
     texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 2048
+    """The texture's side at quality `standard`; 256 to 8192."""
+
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 50_000
+    """Faces of the mesh at quality `standard`; 500 to 2,000,000."""
 
 
 class High(Preset):
     """As good as it gets."""
 
     grid: Annotated[int, Field(ge=32, le=1024)] = 384
+    """Voxels along the longest side at quality `high`; 32 to 1024."""
+
     texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 4096
+    """The texture's side at quality `high`; 256 to 8192."""
+
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 150_000
+    """Faces of the mesh at quality `high`; 500 to 2,000,000."""
 
 
 class Qualities(Table):
-    """The presets of job.toml's `quality`."""
+    """The presets of job.toml's `quality`, used where the job does not say it."""
 
     draft: Draft = Draft()
     standard: Standard = Standard()
@@ -101,123 +144,214 @@ class Qualities(Table):
 
 
 class Inbox(Table):
-    """One of several inboxes, each with its outbox."""
+    """Several inboxes, each with its outbox: a table `[[inboxes]]` each, in place of `inbox` and `outbox`."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-    path: Folder
-    outbox: Folder
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["props"])]
+    """The name that statuses show."""
+
+    path: Annotated[Folder, Field(examples=["/srv/props/inbox"])]
+    """The folder that its bundles are dropped into."""
+
+    outbox: Annotated[Folder, Field(examples=["/srv/props/outbox"])]
+    """The folder that its results appear in."""
+
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """The priority of its jobs where job.toml states none; -100 to 100, the highest runs first."""
+
     max_priority: Annotated[int, Field(ge=-100, le=100)] = 100
+    """The highest priority that its job.toml files get."""
+
     require_ready: bool = False
-    finished: Literal["archive", "keep", "delete"] | None = None
+    """Take a bundle only once a `.ready` marker is there."""
+
+    finished: Literal["archive", "keep", "delete"] | None = Field(default=None, examples=["archive"])
+    """What becomes of its finished bundles, in place of `finished.then`: `archive`, `keep` or `delete`."""
 
 
 class PathNames(Table):
-    """What a folder of the server is called on the machines of those who use it."""
+    """What people call the server's folders: a table `[[paths]]` each. Statuses show these, `meshdrop explain` takes
+    them.
+    """
 
-    server: Folder
-    windows: str | None = None
-    mac: str | None = None
+    server: Annotated[Folder, Field(examples=["/srv/props"])]
+    """The folder on the server."""
+
+    windows: str | None = Field(default=None, examples=["Z:\\props"])
+    r"""Its name on Windows, such as `'\\nas\drop'` or `'Z:\drop'`; in single quotes a backslash is itself."""
+
+    mac: str | None = Field(default=None, examples=["/Volumes/props"])
+    """Its name on a Mac, such as `/Volumes/drop`."""
 
 
 class Watch(Table):
     """How the inboxes are watched."""
 
     mode: Literal["auto", "inotify", "polling"] = "auto"
+    """How the inbox is watched: `auto` takes inotify on local file systems and polling on network, FUSE and unknown
+    ones; `inotify` and `polling` insist."""
+
     poll_s: Annotated[Duration, Field(gt=0)] = 5.0
+    """How often an inbox is scanned that is polled."""
+
     rescan_s: Annotated[Duration, Field(gt=0)] = 60.0
+    """How often an inbox is scanned that is watched: events are hints, the scan is the truth."""
+
     canary: bool = True
+    """Write a file into a private folder of the inbox now and then, to measure the seconds to detection."""
 
 
 class Intake(Table):
     """When a bundle is taken."""
 
     quiet_s: Duration = 5.0
+    """How long a whole bundle must be unchanged before it is taken (on polled inboxes at least two polls)."""
+
     notice_s: Duration = 10.0
+    """How long a bundle must be unchanged before STATUS.txt tells what it waits for."""
+
     ready_s: Duration = 60.0
+    """How long a bundle with `.ready` may lack files before it is refused."""
+
     unfinished_s: Duration = 600.0
+    """How long a file may look like an unfinished copy, unchanged, before it is refused as damaged."""
+
     orphan_s: Duration = 86400.0
+    """How long a bundle may stay incomplete before it is reported as expired; it may still be completed."""
+
     require_ready: bool = False
+    """Take a bundle only once a `.ready` marker is there."""
 
 
 class Finished(Table):
     """What becomes of a bundle whose job succeeded or was cancelled."""
 
     then: Literal["archive", "keep", "delete"] = "archive"
+    """What becomes of a finished bundle: `archive` moves it to `_done` or `_cancelled`, `keep` leaves it, `delete`
+    deletes it."""
 
 
 class Failed(Table):
     """What becomes of a bundle that was refused."""
 
     stay: Duration = 7 * 86400.0
+    """How long a refused bundle stays where it is, to be mended, before it is archived in `_failed`."""
 
 
 class Cancel(Table):
     """How a job is cancelled."""
 
     confirm: bool = False
+    """Whether `.cancel` only asks, and `.cancel-confirm` cancels."""
+
     confirm_within_s: Duration = 3600.0
+    """How long a `.cancel` waits for its confirmation."""
+
     ask_s: Duration = 2.0
+    """How long a cancelled job has to stop by itself before its process gets SIGTERM."""
+
     terminate_s: Duration = 1.5
+    """How long after SIGTERM it gets SIGKILL."""
 
 
 class Spool(Table):
     """The copies that jobs run on."""
 
     max_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30
+    """How much the copies that jobs run on, and results not yet published, may take."""
+
     jobs_ahead: Annotated[int, Field(ge=1, le=16)] = 2
+    """How many waiting jobs are copied before their turn."""
 
 
 class Run(Table):
     """How jobs run."""
 
     timeout_s: Annotated[Duration, Field(gt=0)] = 3600.0
+    """How long a job may take where its job.toml does not say it."""
+
     crash_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a job runs again whose process died."""
+
     recycle_after_jobs: Annotated[int, Field(ge=1)] = 20
+    """After how many jobs the process that runs them is replaced."""
+
     hold_retry_s: Annotated[Duration, Field(gt=0)] = 30.0
+    """How often a held job looks whether it can go on."""
+
     silent_s: Annotated[Duration, Field(gt=0)] = 300.0
+    """How long a running job may say nothing before its process is taken for hung."""
+
     lower_on_oom: bool = True
+    """Try a lower quality once when memory runs out."""
+
     memory_mb: Annotated[int, Field(ge=0)] = 0
+    """Address space that the job's process may take; 0 is no limit."""
+
     reserve_mb: Annotated[int, Field(ge=0)] = 512
+    """Free space that outbox and state_dir must have before a job starts."""
 
 
 class Publish(Table):
     """How results are written."""
 
     dir_mode: Mode = "2775"
+    """Mode of the folders that are published, in octal."""
+
     file_mode: Mode = "0664"
-    group: str | None = None
+    """Mode of the files that are published, in octal."""
+
+    group: str | None = Field(default=None, examples=["studio"])
+    """Group that published files belong to."""
+
     zip: bool = True
+    """Put a zip of the result into the result."""
+
     refresh_s: Annotated[Duration, Field(gt=0)] = 5.0
+    """How often status.json and STATUS.txt are rewritten at most."""
 
 
 class Retention(Table):
     """What is deleted by itself: nothing, unless it is said here. 0 is off."""
 
     results: Duration = 0.0
+    """Age from which results are deleted; 0 never."""
+
     archived: Duration = 0.0
+    """Age from which archived bundles are deleted; 0 never."""
+
     free_mb: Annotated[int, Field(ge=0)] = 0
+    """Free space on the outbox below which the oldest results are deleted; 0 never."""
 
 
 class Support(Table):
     """Whom people ask."""
 
     contact: str = ""
+    """Whom people ask; every STATUS.txt ends with it."""
 
 
 class Log(Table):
     """What the daemon writes down, and how."""
 
     format: Literal["auto", "json", "pretty"] = "auto"
+    """`json`, `pretty`, or `auto`: pretty on a terminal."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least of `debug`, `info`, `warning` and `error` that is logged."""
 
 
 class Settings(Table):
     """All settings. Paths are absolute once they come from `load_settings`."""
 
     inbox: Folder = Path("inbox")
+    """The folder that bundles are dropped into."""
+
     outbox: Folder = Path("outbox")
+    """The folder that results appear in."""
+
     state_dir: Folder = Path("state")
+    """The folder of the database and the spool; must be on a local disk."""
+
     inboxes: tuple[Inbox, ...] = Field(default=(), strict=False)
     paths: tuple[PathNames, ...] = Field(default=(), strict=False)
     limits: Limits = Limits()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import tomllib
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from config.errors import ShareUnavailable, ValidationFailed
 
@@ -17,9 +19,14 @@ LARGEST_TOML: Final = 1 << 20
 
 
 class Table(BaseModel):
-    """A TOML table: unknown keys are refused, numbers are finite, values are not converted from other types."""
+    """A TOML table: unknown keys are refused, numbers are finite, values are not converted from other types.
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    The text below a key is its description, for the documents.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -146,21 +153,39 @@ def _strip(annotation: Any) -> Any:
             return annotation
 
 
-def schema_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Every key of a table and of the tables in it, dotted, with its default; `[]` and `<name>` stand for members."""
-    keys: dict[str, Any] = {}
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a table: `dotted` through the tables it lies in, `[]` and `<name>` standing for members."""
+
+    dotted: str
+    field: FieldInfo
+    tables: tuple[type[BaseModel], ...]
+
+    @property
+    def default(self) -> Any:
+        """Its default; PydanticUndefined where it has to be given."""
+        return self.field.get_default(call_default_factory=True)
+
+
+def keys_of(model: type[BaseModel], prefix: str = "", above: tuple[type[BaseModel], ...] = ()) -> Iterator[Key]:
+    """Every key of a table and of the tables in it."""
+    tables = (*above, model)
     for name, field in model.model_fields.items():
         inner = _strip(field.annotation)
         dotted = f"{prefix}{name}"
         if _is_table(inner):
-            keys |= schema_of(inner, f"{dotted}.")
+            yield from keys_of(inner, f"{dotted}.", tables)
         elif get_origin(inner) is dict and isinstance(get_args(inner)[1], type):
-            keys |= schema_of(get_args(inner)[1], f"{dotted}.<{_member(get_args(inner)[0])}>.")
+            yield from keys_of(get_args(inner)[1], f"{dotted}.<{_member(get_args(inner)[0])}>.", tables)
         elif get_origin(inner) is tuple and _is_table(get_args(inner)[0]):
-            keys |= schema_of(get_args(inner)[0], f"{dotted}[].")
+            yield from keys_of(get_args(inner)[0], f"{dotted}[].", tables)
         else:
-            keys[dotted] = field.get_default(call_default_factory=True)
-    return keys
+            yield Key(dotted, field, tables)
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Every key of a table and of the tables in it, dotted, with its default; `[]` and `<name>` stand for members."""
+    return {key.dotted: key.default for key in keys_of(model)}
 
 
 def annotation_of(model: type[BaseModel], key: str) -> Any:
