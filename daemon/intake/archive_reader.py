@@ -21,11 +21,12 @@ from typing import BinaryIO, Final, cast
 
 from config.bundle_layout import PngError, check_png, is_junk, name_key
 from config.errors import FileTooLarge, InputError, InvalidFileFormat, ValidationFailed
+from config.problems import Problem
 from config.sections import MEGABYTE, Limits
 from config.tables import LARGEST_TOML
 from daemon.files import Files
 from daemon.intake.layout import Layout, find_root, read_layout
-from daemon.intake.problems import Problem, error_of
+from daemon.intake.problems import error_of
 from daemon.intake.snapshot import Item
 from daemon.names import shown
 

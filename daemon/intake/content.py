@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from config.bundle_layout import PngError, PngHeader, PngIncomplete, check_png
 from config.errors import FileTooLarge, InputError, InvalidFileFormat, ValidationFailed
+from config.problems import Problem
 from config.sections import MEGABYTE, Limits
 from config.tables import LARGEST_TOML
 from daemon.files import Files, NotRegular
@@ -30,7 +31,7 @@ from daemon.intake.archive_reader import (
 from daemon.intake.completeness import Content
 from daemon.intake.job_file import parse_job_file
 from daemon.intake.layout import Layout, read_layout
-from daemon.intake.problems import Problem, error_of
+from daemon.intake.problems import error_of
 from daemon.intake.snapshot import Item, Snapshot, item_of, why_unreadable
 from daemon.names import shown
 

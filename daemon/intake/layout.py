@@ -20,8 +20,8 @@ from config.bundle_layout import (
     name_key,
 )
 from config.errors import InvalidFileCount, InvalidFileFormat
+from config.problems import Problem
 from daemon.intake.markers import is_own_file
-from daemon.intake.problems import Problem
 from daemon.intake.snapshot import WRAPPERS, Item
 from daemon.names import shown
 

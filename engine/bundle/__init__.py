@@ -7,11 +7,12 @@ from pathlib import Path
 from config.bundle_layout import DEPTH_DIR, RGB_DIR, ViewName
 from config.errors import FileTooLarge, ValidationFailed
 from config.job import JobOptions, read_job_options
+from config.problems import Problem
 from config.sections import MEGABYTE, Limits
 from engine.bundle.checks import depth_problems, normalise_depth, rgb_problem, size_problems, twin_notes
 from engine.bundle.decode import Checked, Decoded, check_size, decode, file_size, read_checked
 from engine.bundle.find import ImageFile, find_files
-from engine.bundle.problems import Problem, ProblemError, raise_first_kind
+from engine.bundle.problems import ProblemError, raise_first_kind
 from engine.bundle.types import Bundle
 from engine.jit import parallel_map
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from config.bundle_layout import DEPTH_DIR, RGB_DIR, ViewName
 from config.errors import ValidationFailed
-from engine.bundle.problems import Problem
+from config.problems import Problem
 
 _BLANK_TOLERANCE = 8
 _BLANK_SHARE = 1e-4

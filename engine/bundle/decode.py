@@ -15,9 +15,10 @@ from PIL import Image
 
 from config.bundle_layout import PNG_SIGNATURE, PngError, PngHeader, check_png, read_png_header
 from config.errors import FileTooLarge, InvalidFileFormat, MemoryExhausted, ShareUnavailable, ValidationFailed
+from config.problems import Problem
 from config.sections import MEGABYTE, Limits
 from engine.bundle.find import ImageFile, owner_and_mode
-from engine.bundle.problems import Problem, ProblemError
+from engine.bundle.problems import ProblemError
 
 _KEPT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _SRGB_GAMMA = 0.45455

@@ -19,7 +19,8 @@ from config.bundle_layout import (
     name_key,
 )
 from config.errors import InvalidFileCount, InvalidFileFormat, ShareUnavailable, ValidationFailed
-from engine.bundle.problems import Problem, raise_first_kind
+from config.problems import Problem
+from engine.bundle.problems import raise_first_kind
 
 _WRAPPERS = 2
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".exr", ".avif", ".heic", ".npy")
