@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
     "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "register": 1.0, "surface": 2.0,
-    "texture": 5.0, "export": 1.2, "preview": 1.5, "quality": 3.5,
+    "texture": 5.0, "export": 1.2, "preview": 2.8, "quality": 3.5,
 }  # fmt: skip
 
 
@@ -150,7 +150,8 @@ def _run(
         files = export_result(texturing.textured, folder, asked.formats)
         delivered = load_glb(folder / "mesh.glb")
     with tracker.stage("preview") as checkpoint:
-        files += write_previews(delivered, folder, checkpoint)
+        previews = write_previews(delivered, folder, checkpoint)
+        files += previews.names
     machine.release_memory()
     with tracker.stage("quality") as checkpoint:
         evaluation = evaluate(delivered, bundle, segmentation, calibration, registrations, depth, checkpoint)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from config.bundle_layout import VIEW_NAMES
 from engine.mesh import Mesh, TexturedMesh
-from engine.preview import views, write_contact_sheet, write_previews
+from engine.preview import Previews, studio, turntable, views, write_contact_sheet, write_previews
 from engine.preview.contact_sheet import heat
 from engine.preview.occlusion import Occlusion, sky_directions
 from engine.progress import Checkpoint
@@ -25,12 +25,56 @@ def teapot() -> TexturedMesh:
 
 
 @pytest.fixture(scope="module")
-def pictures(teapot: TexturedMesh, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
-    out = tmp_path_factory.mktemp("previews")
-    names = write_previews(teapot, out)
-    assert names == [f"preview_{k}.png" for k in range(8)]
-    assert sorted(p.name for p in out.iterdir()) == names
-    return [np.asarray(Image.open(out / name)).astype(np.float64) for name in names]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("previews")
+
+
+@pytest.fixture(scope="module")
+def made(teapot: TexturedMesh, folder: Path) -> Previews:
+    return write_previews(teapot, folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(made: Previews, folder: Path) -> list[np.ndarray]:
+    names = [f"preview_{k}.png" for k in range(8)]
+    assert sorted(made.names) == sorted([*names, "turntable.webp", "thumbnail.webp"])
+    assert sorted(p.name for p in folder.iterdir()) == sorted(made.names)
+    return [np.asarray(Image.open(folder / name)).astype(np.float64) for name in names]
+
+
+def test_the_turntable_goes_round_once_and_for_ever(made: Previews, folder: Path) -> None:
+    path = folder / "turntable.webp"
+    assert path.stat().st_size < 1_500_000
+    with Image.open(path) as film:
+        assert (film.n_frames, film.info["loop"], film.size) == (36, 0, (320, 320))  # type: ignore[attr-defined]
+        frames = []
+        for index in range(36):
+            film.seek(index)
+            frames.append(np.asarray(film.convert("RGB")).astype(np.float64))
+    steps = [
+        np.abs(frame - frames[index - 1]).mean() for index, frame in enumerate(frames)
+    ]  # the first's: from the last
+    assert min(steps) > 0.5
+    assert max(steps) < 3 * np.median(steps)
+    assert np.abs(frames[0] - frames[18]).mean() > 3
+
+
+def test_the_thumbnail_is_small_and_shows_the_first_frame(made: Previews, folder: Path) -> None:
+    path = folder / "thumbnail.webp"
+    assert path.stat().st_size < 20_000
+    with Image.open(path) as small, Image.open(folder / "turntable.webp") as film:
+        assert small.size == (256, 256)
+        first = np.asarray(film.convert("RGB").resize((256, 256), Image.Resampling.LANCZOS)).astype(np.float64)
+        assert np.abs(np.asarray(small.convert("RGB")) - first).mean() < 4
+
+
+def test_the_poster_is_cut_out(made: Previews) -> None:
+    poster = made.poster
+    assert poster.shape == (640, 640, 4)
+    alpha = poster[..., 3]
+    assert set(np.unique(alpha[[0, -1]])) == {0}
+    assert 0.1 < (alpha == 255).mean() < 0.6
+    assert poster[alpha == 255][:, :3].std() > 20
 
 
 def test_eight_pictures_from_all_around(pictures: list[np.ndarray]) -> None:
@@ -52,8 +96,9 @@ def test_the_object_is_whole_and_on_a_neutral_ground(pictures: list[np.ndarray])
 def test_edges_are_drawn_and_do_not_hide_the_texture(
     teapot: TexturedMesh, pictures: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "WIRE_ALPHA", 0.0)
+    monkeypatch.setattr(studio, "WIRE_ALPHA", 0.0)
     monkeypatch.setattr(views, "COUNT", 1)
+    monkeypatch.setattr(turntable, "FRAMES", 1)
     write_previews(teapot, tmp_path)
     plain = np.asarray(Image.open(tmp_path / "preview_0.png")).astype(np.float64)
     change = np.abs(plain - pictures[0]).max(-1)
@@ -65,12 +110,13 @@ def test_the_same_mesh_gives_the_same_bytes(
     teapot: TexturedMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "COUNT", 2)
+    monkeypatch.setattr(turntable, "FRAMES", 3)
     for name, threads in (("a", "1"), ("b", "2")):
         monkeypatch.setenv("MESHDROP_ENGINE__THREADS", threads)
         (tmp_path / name).mkdir()
         write_previews(teapot, tmp_path / name)
-    for k in range(2):
-        a, b = ((tmp_path / name / f"preview_{k}.png").read_bytes() for name in "ab")
+    for file in ("preview_0.png", "preview_1.png", "turntable.webp", "thumbnail.webp"):
+        a, b = ((tmp_path / name / file).read_bytes() for name in "ab")
         assert a == b
 
 
@@ -106,7 +152,7 @@ def test_creases_stay_sharp_and_curves_smooth() -> None:
     faces = np.array([[0, 1, 2], [0, 3, 1]], np.int32)
     for lift, sharp in ((1.0, True), (0.1, False)):
         folded = Mesh(np.array([[0, 0, 0], [1, 0, 0], [0.5, 1, -lift], [0.5, -1, -lift]], np.float64), faces)
-        apart = np.abs(views.corner_normals(folded, 40)[:, 0] - folded.face_normals()).max()
+        apart = np.abs(studio.corner_normals(folded, 40)[:, 0] - folded.face_normals()).max()
         assert (apart < 1e-6) == sharp
 
 
