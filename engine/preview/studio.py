@@ -113,7 +113,8 @@ def draw_cut_out(stage: Stage, azimuth_deg: float, size_px: int) -> NDArray[np.u
     """[S, S, 4] uint8, straight alpha: the object on nothing, without its wireframe."""
     rgb, coverage = _light(stage, camera_at(stage, azimuth_deg, size_px), _NO_WIRE)
     straight = rgb / np.maximum(coverage, 1e-6)[..., None]
-    return (np.clip(np.dstack([straight, coverage]), 0, 1) * 255 + 0.5).astype(np.uint8)
+    cut_out: NDArray[np.uint8] = (np.clip(np.dstack([straight, coverage]), 0, 1) * 255 + 0.5).astype(np.uint8)
+    return cut_out
 
 
 def _light(stage: Stage, camera: Camera, wire_mesh: Mesh) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

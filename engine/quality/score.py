@@ -13,7 +13,7 @@ inside      the same over M_in ∩ M_out
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ from engine.jit import parallel_map, row_bands
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
 from engine.quality.clean_plate import grow, half_size_plate
+from engine.quality.closeup import Closeup, closeup, closeup_boxes
 from engine.quality.facts import MeshFacts, mesh_facts
 from engine.quality.kernels import compose
 from engine.quality.metrics import (
@@ -99,11 +100,12 @@ class Thumbnails:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All figures of a result. The means are those of the six per-view figures."""
+    """All figures of a result, and pictures of its views. The means are those of the six per-view figures."""
 
     views: dict[ViewName, ViewFigures]
     mesh: MeshFacts
     thumbnails: dict[ViewName, Thumbnails]
+    closeups: dict[ViewName, Closeup] = field(default_factory=dict)
 
     def mean(self, figure: Callable[[ViewFigures], float]) -> float:
         """The mean over the views of one of their figures."""
@@ -135,14 +137,17 @@ def evaluate(
     facts = mesh_facts(textured.mesh)
     views: dict[ViewName, ViewFigures] = {}
     thumbnails: dict[ViewName, Thumbnails] = {}
+    closeups: dict[ViewName, Closeup] = {}
+    boxes = closeup_boxes(segmentation.rgb_alpha)
     for index, name in enumerate(VIEW_NAMES):
         checkpoint(index / len(VIEW_NAMES))
         camera = calibration.cameras[name].scaled_to(bundle.rgb_size_px).registered(registrations[name])
         picture = render_textured(textured, camera, SUPERSAMPLE, with_depth=False)
         checkpoint((index + 0.4) / len(VIEW_NAMES))
-        figures, thumbnails[name] = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
+        figures, thumbnails[name], whole = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
         checkpoint((index + 0.9) / len(VIEW_NAMES))
         drawn = render_depth(textured.mesh, calibration.cameras[name])
+        closeups[name] = closeup(bundle.rgb[name], whole, boxes[name], drawn, depth[name])
         views[name] = ViewFigures(
             figures.headline.psnr,
             figures.headline.ssim,
@@ -154,7 +159,7 @@ def evaluate(
             depth_error(drawn, depth[name], facts.diagonal),
         )
     checkpoint(1.0)
-    return Evaluation(views, facts, thumbnails)
+    return Evaluation(views, facts, thumbnails, closeups)
 
 
 def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diagonal: float) -> float:
@@ -165,8 +170,10 @@ def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diag
     return float(np.median(np.abs(drawn[both] - delivered[both]))) / diagonal
 
 
-def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> tuple[PictureFigures, Thumbnails]:
-    """One render against one delivered view.
+def compare(
+    picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]
+) -> tuple[PictureFigures, Thumbnails, NDArray[np.uint8]]:
+    """One render against one delivered view; the third is the render over the clean plate, [H, W, 3] uint8.
 
     rgb: [H, W, 3] uint8. alpha: [H, W] uint8, the object's coverage of it.
     """
@@ -178,7 +185,7 @@ def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -
     area = float(near.size)
     if touched is None:  # nothing was delivered and nothing was drawn
         same, none = Figures(psnr_db(0, area), 1.0), Figures(0.0, 0.0)
-        return PictureFigures(same, same, none, none, 1.0), _thumbnails(rgb, rgb, Box(0, 0, 0, 0))
+        return PictureFigures(same, same, none, none, 1.0), _thumbnails(rgb, rgb, Box(0, 0, 0, 0)), rgb
     box = touched.grown(MARGIN_PX, near.shape)
     delivered, composite, input_white, render_white = _pictures(picture, rgb, alpha, near, box)
     error_white = squared_error(render_white, input_white)
@@ -210,7 +217,7 @@ def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -
     )
     drawn = rgb.copy()
     drawn[box.slices] = np.rint(np.clip(composite, 0, 1) * 255).astype(np.uint8)
-    return figures, _thumbnails(rgb, drawn, box)
+    return figures, _thumbnails(rgb, drawn, box), drawn
 
 
 def _pictures(
