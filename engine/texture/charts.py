@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from engine.jit import jit
+from engine.jit import jit, parallel_map
 from engine.mesh import Mesh
 from engine.texture.labels import face_adjacency, solve_labels
 from engine.texture.packing import MARGIN_BLOCKS, pack
@@ -28,6 +29,7 @@ _BORDER = 0.25
 """Cost of a chart border, in the data term's unit: 1 - cos(normal, axis) of a face."""
 UNSEEN_SCALE = 0.5
 """Texel density of charts that no view sees, relative to the others'."""
+_CLAIMING_PARTS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,18 +143,17 @@ def build_atlas(mesh: Mesh, unseen: NDArray[np.bool_], size_px: int) -> Atlas:
     wanted = float((area * np.where(unseen, UNSEEN_SCALE**2, 1)).sum())
     density = 0.88 * size_px / math.sqrt(max(wanted, 1e-12))
     for _ in range(200):
-        while True:
-            placed = _layout(flat, chart, density, block, area, unseen)
-            marked = chart.copy()
-            if claim_texels(placed.corners, order, marked, placed.origin, placed.width, placed.owner) == 0:
-                break
-            # What lies under something else moves to a chart of its own, as do the parts that this cuts off.
-            layer[marked < 0] += 1
-            chart = _components(F, pairs, label + 6 * layer)
+        placed = _layout(flat, chart, density, block, area, unseen)
         where = pack(placed, size_px, block)
-        if where is not None:
+        if where is None:
+            density *= 0.97
+            continue
+        under = _overlapping(placed, order)
+        if not under.any():
             break
-        density *= 0.97
+        # What lies under something else moves to a chart of its own, as do the parts that this cuts off.
+        layer[under] += 1
+        chart = _components(F, pairs, label + 6 * layer)
     else:
         raise ValueError(f"{F} faces do not fit into a texture of {size_px} texels")
     uv_px, faces_uv = _weld(mesh.faces, chart, placed.corners + where[chart][:, None, :])
@@ -163,16 +164,14 @@ def build_atlas(mesh: Mesh, unseen: NDArray[np.bool_], size_px: int) -> Atlas:
 class Layout:
     """Every chart on its own, its lowest corner MARGIN_BLOCKS from (0, 0).
 
-    corners: [F, 3, 2] in texels. chart: [F]. origin: [C+1] int64, width, height: [C] in texels, whole blocks.
-    owner: [N] int32, who covers a texel. block: side in texels of what `pack` moves by.
+    corners: [F, 3, 2] in texels. chart: [F]. width, height: [C] in texels, whole blocks. block: side in texels of what
+    `pack` moves by.
     """
 
     corners: NDArray[np.float64]
     chart: NDArray[np.int32]
-    origin: NDArray[np.int64]
     width: NDArray[np.int64]
     height: NDArray[np.int64]
-    owner: NDArray[np.int32]
     block: int
 
 
@@ -187,14 +186,28 @@ def _layout(
     count = int(chart.max()) + 1
     hidden = np.bincount(chart, area * unseen, minlength=count) > 0.9 * np.bincount(chart, area, minlength=count)
     corners = flat * (density * np.where(hidden, UNSEEN_SCALE, 1.0))[chart][:, None, None]
-    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
-    np.minimum.at(low, chart, corners.min(1))
-    np.maximum.at(high, chart, corners.max(1))
+    by_chart = np.argsort(chart, kind="stable")
+    first = np.searchsorted(chart[by_chart], np.arange(count))
+    low = np.minimum.reduceat(corners.min(1)[by_chart], first)
+    high = np.maximum.reduceat(corners.max(1)[by_chart], first)
     corners = corners - low[chart][:, None, :] + MARGIN_BLOCKS * block
     blocks = np.ceil((high - low) / block).astype(np.int64) + 2 * MARGIN_BLOCKS
-    width, height = blocks[:, 0] * block, blocks[:, 1] * block
-    origin = np.concatenate([[0], np.cumsum(width * height)])
-    return Layout(corners, chart, origin, width, height, np.full(int(origin[-1]), -1, np.int32), block)
+    return Layout(corners, chart, blocks[:, 0] * block, blocks[:, 1] * block, block)
+
+
+def _overlapping(placed: Layout, order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[F]: faces that would cover a texel's centre that one before them in `order` covers; charts are independent."""
+    texels = placed.width * placed.height
+    origin = np.concatenate([[0], np.cumsum(texels)])
+    owner = np.full(int(origin[-1]), -1, np.int32)
+    marked = placed.chart.copy()
+    by_chart = order[np.argsort(placed.chart[order], kind="stable")]
+    begin = np.searchsorted(placed.chart[by_chart], np.arange(len(texels) + 1))
+    # Every thread takes charts of about as many texels; a chart's own faces have to be taken one after the other.
+    edges = np.searchsorted(origin, np.linspace(0, int(origin[-1]), _CLAIMING_PARTS + 1))
+    parts = [by_chart[begin[a] : begin[b]] for a, b in pairwise(edges) if b > a]
+    parallel_map(lambda part: claim_texels(placed.corners, part, marked, origin, placed.width, owner), parts)
+    return marked < 0
 
 
 def _weld(

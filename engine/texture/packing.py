@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,30 +21,41 @@ texture of 2048 reaches three levels down its mip map before neighbours mix."""
 
 
 @jit
-def chart_spans(owner: Array, origin: Array, width: Array, height: Array, block: int, row: Array, spans: Array) -> None:
-    """The blocks of each chart's rows: first and last, grown by MARGIN_BLOCKS all round.
+def chart_spans(
+    corners: Array, chart: Array, width: Array, height: Array, block: int, row: Array, spans: Array
+) -> None:
+    """The blocks that each chart needs: the first and last of each row of blocks, grown by MARGIN_BLOCKS all round.
 
-    row: [C+1] int64, where a chart's rows begin in spans [R, 2] int32 (first > last: the row is empty).
+    corners: [F, 3, 2] float64 in the chart's texels; a face needs the texels whose centres it covers. chart: [F].
+    width, height: [C]. row: [C+1] int64, where a chart's rows begin in spans [R, 2] int32 (first > last: the row is
+    empty).
     """
     for c in range(len(width)):
-        w = width[c] // block
-        rows = height[c] // block
-        for r in range(rows):
-            spans[row[c] + r, 0] = w
-            spans[row[c] + r, 1] = -1
-        for y in range(height[c]):
-            base = origin[c] + y * width[c]
-            first, last = -1, -1
-            for x in range(width[c]):
-                if owner[base + x] >= 0:
-                    if first < 0:
-                        first = x
-                    last = x
-            if first >= 0:
-                low, high = max(first // block - MARGIN_BLOCKS, 0), min(last // block + MARGIN_BLOCKS, w - 1)
-                for r in range(max(y // block - MARGIN_BLOCKS, 0), min(y // block + MARGIN_BLOCKS + 1, rows)):
-                    spans[row[c] + r, 0] = min(spans[row[c] + r, 0], low)
-                    spans[row[c] + r, 1] = max(spans[row[c] + r, 1], high)
+        for r in range(row[c], row[c + 1]):
+            spans[r, 0] = width[c] // block
+            spans[r, 1] = -1
+    for f in range(len(chart)):
+        c = chart[f]
+        w, rows = width[c] // block, height[c] // block
+        y0 = math.ceil(min(corners[f, 0, 1], corners[f, 1, 1], corners[f, 2, 1]) - 0.5)
+        y1 = math.floor(max(corners[f, 0, 1], corners[f, 1, 1], corners[f, 2, 1]) - 0.5)
+        for y in range(y0, y1 + 1):
+            left, right = 1e30, -1e30
+            for k in range(3):
+                ax, ay = corners[f, k, 0], corners[f, k, 1]
+                bx, by = corners[f, (k + 1) % 3, 0], corners[f, (k + 1) % 3, 1]
+                if min(ay, by) <= y + 0.5 <= max(ay, by):
+                    x = ax if ay == by else ax + (bx - ax) * ((y + 0.5 - ay) / (by - ay))
+                    left, right = min(left, x), max(right, x)
+                    if ay == by:
+                        left, right = min(left, bx), max(right, bx)
+            first, last = math.ceil(left - 0.5), math.floor(right - 0.5)
+            if first > last:
+                continue
+            low, high = max(first // block - MARGIN_BLOCKS, 0), min(last // block + MARGIN_BLOCKS, w - 1)
+            for r in range(max(y // block - MARGIN_BLOCKS, 0), min(y // block + MARGIN_BLOCKS + 1, rows)):
+                spans[row[c] + r, 0] = min(spans[row[c] + r, 0], low)
+                spans[row[c] + r, 1] = max(spans[row[c] + r, 1], high)
 
 
 @jit
@@ -103,7 +115,7 @@ def pack(layout: Layout, size_px: int, block: int) -> NDArray[np.float64] | None
         return None
     row = np.concatenate([[0], np.cumsum(rows)])
     spans = np.empty((int(row[-1]), 2), np.int32)
-    chart_spans(layout.owner, layout.origin, layout.width, layout.height, block, row, spans)
+    chart_spans(layout.corners, layout.chart, layout.width, layout.height, block, row, spans)
     used = np.maximum(spans[:, 1] - spans[:, 0] + 1, 0)
     if used.sum() > side * side:
         return None
