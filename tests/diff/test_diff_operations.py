@@ -1,0 +1,286 @@
+"""rasterize, interpolate, texture and antialias with their gradients: every back end against readable torch code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import diff_reference as reference
+import numpy as np
+import pytest
+import torch
+import trimesh
+from conftest import Device, Scene, make_scene
+from torch import Tensor
+
+from config.sections import Engine
+from engine import machine
+from engine.camera import Camera
+from engine.diff import operations, silhouette_kernels
+from engine.diff.topology import faces_across
+from engine.render import clip_from_world, look_at
+
+SIZE = (24, 24)
+
+
+def gradients(function: Callable[..., Tensor], weights: Tensor, *inputs: Tensor) -> list[np.ndarray]:
+    """The value, and the gradients of (value·weights).sum() with respect to the inputs."""
+    given = [i.detach().clone().requires_grad_(True) for i in inputs]
+    out = function(*given)
+    (out * weights.to(out)).sum().backward()
+    return [out.detach().cpu().numpy(), *(g.grad.cpu().numpy() for g in given if g.grad is not None)]
+
+
+def compare(back_end: Device, ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+    assert len(ours) == len(theirs)
+    for mine, its in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, its, atol=back_end.tolerance * max(1, np.abs(its).max()))
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.tensor(np.random.default_rng(seed).normal(size=shape))
+
+
+def test_rasterize_leads_back_to_clip_positions(back_end: Device, rock: Scene) -> None:
+    clip, faces = rock.clip(), rock.faces
+    weights = noise(1, *SIZE, 4)
+    weights[..., 2:] = 0  # z/w and the face carry no gradient
+    ours = gradients(
+        lambda p: back_end.operations.rasterize(p, faces.to(p.device), SIZE)[0], weights, back_end.tensor(clip)
+    )
+    theirs = gradients(lambda p: reference.rasterize(p, faces, SIZE), weights, clip)
+    compare(back_end, ours, theirs)
+    assert np.abs(theirs[1]).max() > 1
+
+
+def test_a_batch_is_its_pictures_one_by_one(double: Device, rock: Scene) -> None:
+    both = torch.cat([rock.clip(), rock.clip(rock.vertices * 0.7)])
+    weights = noise(2, *SIZE, 4)
+
+    def draw(p: Tensor) -> Tensor:
+        return double.operations.rasterize(p, rock.faces, SIZE)[0]
+
+    together = gradients(draw, weights, both)
+    alone = [gradients(draw, weights[i : i + 1], both[i : i + 1]) for i in range(2)]
+    for whole, first, second in zip(together, *alone, strict=True):
+        np.testing.assert_array_equal(whole, np.concatenate([first, second]))
+
+
+def test_interpolate_leads_back_to_attributes_and_weights(back_end: Device, rock: Scene) -> None:
+    clip, faces = rock.clip(), rock.faces
+    values, weights = noise(1, clip.shape[1], 3, seed=1), noise(1, *SIZE, 3)
+
+    def ours(position: Tensor, attributes: Tensor) -> Tensor:
+        raster, _ = back_end.operations.rasterize(position, faces.to(position.device), SIZE)
+        return back_end.operations.interpolate(attributes, raster, faces.to(position.device))[0]
+
+    def theirs(position: Tensor, attributes: Tensor) -> Tensor:
+        return reference.interpolate(attributes, reference.rasterize(position, faces, SIZE), faces)
+
+    compare(
+        back_end,
+        gradients(ours, weights, back_end.tensor(clip), back_end.tensor(values)),
+        gradients(theirs, weights, clip, values),
+    )
+
+
+def test_slopes_are_the_weights_differences(double: Device) -> None:
+    """On a large tilted triangle: attribute slopes against neighbouring pixels of a finer grid."""
+    scene = make_scene(trimesh.Trimesh([[-1.0, -1, 0.4], [1.2, -0.8, -0.3], [0.1, 1.3, 0.2]], [[0, 1, 2]]), 16)
+    ops, values = double.operations, noise(1, 3, 2)
+    raster, slopes = ops.rasterize(scene.clip(), scene.faces, (16, 16))
+    _, got = ops.interpolate(values, raster, scene.faces, slopes)
+    fine, _ = ops.rasterize(scene.clip(), scene.faces, (16 * 101, 16 * 101))
+    at, _ = ops.interpolate(values, fine, scene.faces)
+    centres = torch.arange(16) * 101 + 50
+    assert got is not None
+    for axis, (down, across) in enumerate([(0, 1), (1, 0)]):
+        ahead = at[0, centres[:, None] + down, centres[None] + across]
+        behind = at[0, centres[:, None] - down, centres[None] - across]
+        expected = (ahead - behind) * (101 / 2)
+        np.testing.assert_allclose(got.reshape(16, 16, 2, 2)[..., axis], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("mipmapped", [False, True])
+def test_texture_leads_back_to_texels_and_coordinates(back_end: Device, mipmapped: bool) -> None:
+    rng = np.random.default_rng(5)
+    shape = (16, 32, 3) if back_end.device == "cuda" else (37, 52, 3)
+    image = torch.tensor(rng.uniform(0, 1, (1, *shape)))
+    uv = torch.tensor(rng.uniform(-0.1, 1.1, (2, 9, 7, 2)))
+    footprint = torch.tensor(rng.normal(0, 1, (2, 9, 7, 4)) * 10 ** rng.uniform(-3, 0.3, (2, 9, 7, 1)))
+    weights = noise(2, 9, 7, 3)
+
+    def ours(i: Tensor, at: Tensor) -> Tensor:
+        return back_end.operations.texture(i, at, back_end.tensor(footprint) if mipmapped else None)
+
+    def theirs(i: Tensor, at: Tensor) -> Tensor:
+        return reference.texture(i[0], at, footprint if mipmapped else None)
+
+    got = gradients(ours, weights, back_end.tensor(image), back_end.tensor(uv))
+    compare(back_end, got, gradients(theirs, weights, image, uv))
+
+
+def test_each_picture_may_have_its_own_texture(double: Device) -> None:
+    image, uv, weights = noise(2, 8, 8, 3), torch.rand(2, 5, 5, 2, dtype=torch.float64), noise(2, 5, 5, 3)
+    got = gradients(double.operations.texture, weights, image, uv)
+    for n in range(2):
+        alone = gradients(double.operations.texture, weights[n : n + 1], image[n : n + 1], uv[n : n + 1])
+        for whole, part in zip(got, alone, strict=True):
+            np.testing.assert_array_equal(whole[n : n + 1], part)
+
+
+@pytest.mark.parametrize("walks", [False, True])
+def test_antialias_leads_back_to_colours_and_silhouettes(back_end: Device, rock: Scene, walks: bool) -> None:
+    """As published on faces without neighbours; elsewhere silhouettes are found across the nearer face's edges too."""
+    if walks and back_end.device == "cuda":
+        pytest.skip("nvdiffrast looks at the nearer face's own edges only")
+    alone = trimesh.Trimesh(np.random.default_rng(2).uniform(-0.35, 0.35, (12, 3)), np.arange(12).reshape(4, 3))
+    scene = rock if walks else make_scene(alone, SIZE[0])
+    clip, faces = scene.clip(), scene.faces
+    colour, weights = noise(1, *SIZE, 3, seed=2), noise(1, *SIZE, 3)
+    raster = reference.rasterize(clip, faces, SIZE)
+
+    def ours(c: Tensor, position: Tensor) -> Tensor:
+        there = faces.to(position.device)
+        return back_end.operations.antialias(c, back_end.tensor(raster), position, there)
+
+    def theirs(c: Tensor, position: Tensor) -> Tensor:
+        return reference.antialias(c, raster, position, faces, silhouette_kernels.RINGS if walks else 1)
+
+    expected = gradients(theirs, weights, colour, clip)
+    assert (expected[0] != colour.numpy()).any(-1).sum() > 20
+    compare(back_end, gradients(ours, weights, back_end.tensor(colour), back_end.tensor(clip)), expected)
+
+
+def test_gradcheck(double: Device, rock: Scene) -> None:
+    """torch's own finite differences through all four operations."""
+    ops, faces = double.operations, rock.faces
+    topology = ops.topology(faces)
+    uv = torch.tensor(np.random.default_rng(7).uniform(0.1, 0.9, (1, len(rock.vertices), 2)))
+
+    def picture(clip: Tensor, corners: Tensor, image: Tensor) -> Tensor:
+        raster, _ = ops.rasterize(clip, faces, (10, 10))
+        at, _ = ops.interpolate(corners, raster, faces)
+        colour = ops.texture(image, at) * (raster[..., 3:] > 0)
+        out: Tensor = ops.antialias(colour, raster, clip, faces, topology)
+        return out
+
+    inputs = (rock.clip(), uv, noise(1, 5, 6, 2))
+    assert torch.autograd.gradcheck(picture, tuple(i.requires_grad_(True) for i in inputs), eps=1e-7, atol=1e-4)
+
+
+def photo(scene: Scene, vertices: Tensor, image: Tensor, clip_from_world: Tensor, size: int) -> Tensor:
+    """A mip-mapped, antialiased picture [1, size, size, 5]: colour, coverage and depth.
+
+    The footprint is the scene's own, whatever the vertices: no gradient goes through the mip level.
+    """
+    ops = operations("cpu")
+    clip = (vertices @ clip_from_world[:, :3].T + clip_from_world[:, 3])[None]
+    raster, _ = ops.rasterize(clip, scene.faces, (size, size))
+    uv = scene.vertices[None, :, :2] * 1.7 + 0.5
+    at, _ = ops.interpolate(uv, raster, scene.faces)
+    still, slopes = ops.rasterize(scene.clip(), scene.faces, (size, size))
+    _, footprint = ops.interpolate(uv, still, scene.faces, slopes)
+    covered = (raster[..., 3:] > 0).to(vertices.dtype)
+    depth, _ = ops.interpolate(clip[..., 3:], raster, scene.faces)
+    colour = torch.cat([ops.texture(image, at, footprint) * covered, covered, depth], -1)
+    return ops.antialias(colour, raster, clip, scene.faces)
+
+
+@pytest.mark.parametrize("what", ["vertices", "texture", "camera"])
+def test_gradients_of_a_picture_match_finite_differences(what: str) -> None:
+    size = 48
+    scene = make_scene(trimesh.creation.icosphere(3, 0.25), size, seed=1, noise=0.002)
+    weights, image = noise(1, size, size, 5), noise(1, 64, 64, 3, seed=4)
+    given = {"vertices": scene.vertices, "texture": image, "camera": scene.clip_from_world}
+    direction = noise(*given[what].shape, seed=6)
+
+    def loss(step: float, *, by: torch.dtype = torch.float64) -> tuple[float, Tensor | None]:
+        moved = dict(given)
+        x = moved[what] = (given[what] + step * direction).to(by).requires_grad_(True)
+        vertices, texture, camera = (moved[k].to(by) for k in ("vertices", "texture", "camera"))
+        still = Scene(scene.vertices.to(by), scene.faces, scene.clip_from_world.to(by))
+        out = (photo(still, vertices, texture, camera, size) * weights.to(by)).sum()
+        out.backward()
+        return float(out.detach()), x.grad
+
+    numeric = (loss(1e-8)[0] - loss(-1e-8)[0]) / 2e-8
+    for by in (torch.float64, torch.float32):
+        grad = loss(0, by=by)[1]
+        assert grad is not None
+        assert float((grad.double() * direction).sum()) == pytest.approx(numeric, rel=1e-3)
+
+
+@pytest.mark.parametrize("subdivisions", [2, 5])
+def test_the_outline_of_a_ball_grows_as_it_should(subdivisions: int) -> None:
+    """Faces larger and far smaller than a pixel: the covered area and its slope are the disc's."""
+    size, ops = 64, operations("cpu")
+    camera = Camera.from_fov(4, size, look_at(np.array([0, 0, 20.0]), np.zeros(3), np.array([0, 1.0, 0])))
+    ball = trimesh.creation.icosphere(subdivisions, 1)
+    faces, M = torch.tensor(np.array(ball.faces, np.int32)), torch.tensor(clip_from_world(camera))
+    radius = torch.tensor(0.43, dtype=torch.float64, requires_grad=True)
+    clip = (torch.tensor(np.array(ball.vertices)) * radius @ M[:, :3].T + M[:, 3])[None]
+    raster, _ = ops.rasterize(clip, faces, (size, size))
+    area = ops.antialias((raster[..., 3:] > 0).double(), raster, clip, faces).sum()
+    area.backward()
+    flat = trimesh.Trimesh(ball.vertices * [1, 1, 0], ball.faces, process=False)
+    polygon, f = flat.area / 2, float(camera.K[0, 0]) / 20
+    assert area.item() == pytest.approx(polygon * (0.43 * f) ** 2, rel=6e-3)
+    assert radius.grad is not None
+    assert float(radius.grad) == pytest.approx(2 * polygon * 0.43 * f**2, rel=0.03)
+
+
+def test_the_thread_count_changes_nothing(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: machine.use(Engine()))
+    scene = make_scene(trimesh.creation.icosphere(4, 0.25), 96)
+    results = []
+    for threads in (1, 3):
+        machine.use(Engine(threads=threads))
+        x = scene.vertices.float().requires_grad_(True)
+        image = noise(1, 64, 64, 3).float().requires_grad_(True)
+        still = Scene(scene.vertices.float(), scene.faces, scene.clip_from_world.float())
+        out = photo(still, x, image, scene.clip_from_world.float(), 96)
+        (out * noise(1, 96, 96, 5).float()).sum().backward()
+        assert x.grad is not None
+        assert image.grad is not None
+        results.append((out.detach().numpy(), x.grad.numpy(), image.grad.numpy()))
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_a_floor_under_the_camera_has_finite_gradients(double: Device) -> None:
+    floor = trimesh.Trimesh(
+        [[-50.0, -0.1, -60], [50, -0.1, -60], [50, -0.1, 60], [-50, -0.1, 60]], [[0, 1, 2], [0, 2, 3]]
+    )
+    scene = make_scene(floor, 24)
+    clip = scene.clip().requires_grad_(True)
+    assert (clip[..., 3] < 0).any()
+    raster, _ = double.operations.rasterize(clip, scene.faces, SIZE)
+    assert (raster[..., 3] > 0).any()
+    where, _ = double.operations.interpolate(scene.vertices[None], raster, scene.faces)
+    seen = raster[..., 3] > 0
+    np.testing.assert_allclose(where[seen].detach()[:, 1], -0.1, atol=1e-6)
+    double.operations.antialias(where, raster, clip, scene.faces).square().sum().backward()
+    assert clip.grad is not None
+    assert clip.grad.isfinite().all()
+
+
+def test_an_empty_picture_has_no_gradient(double: Device, rock: Scene) -> None:
+    behind = rock.clip() * torch.tensor([1, 1, 1, -1.0])
+    behind.requires_grad_(True)
+    raster, _ = double.operations.rasterize(behind, rock.faces, SIZE)
+    assert (raster == 0).all()
+    double.operations.antialias(raster[..., :2], raster, behind, rock.faces).sum().backward()
+    assert behind.grad is not None
+    assert (behind.grad == 0).all()
+
+
+def test_neighbours_across_edges() -> None:
+    """Two faces share an edge; three meet at another, which counts as none."""
+    faces = np.array([[0, 1, 2], [2, 1, 3], [4, 5, 6], [5, 4, 7], [4, 5, 8]], np.int32)
+    np.testing.assert_array_equal(faces_across(faces), [[1, -1, -1], [-1, -1, 0], [-1] * 3, [-1] * 3, [-1] * 3])
+    assert faces_across(np.zeros((0, 3), np.int32)).shape == (0, 3)
+
+
+def test_devices_without_a_back_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="meta"):
+        operations("meta")
