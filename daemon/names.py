@@ -11,6 +11,9 @@ import unicodedata
 from typing import Final
 
 from config.bundle_layout import name_key
+from config.text import hides, shown
+
+__all__ = ["LONGEST_NAME_BYTES", "bundle_name", "safe_name", "same_name", "shown"]
 
 LONGEST_NAME_BYTES: Final = 80
 """What a folder's name in the outbox has at most, ".failed-" and a job's id included."""
@@ -18,34 +21,6 @@ LONGEST_NAME_BYTES: Final = 80
 _SUFFIX_BYTES: Final = len(".failed-01234567")
 _FORBIDDEN: Final = frozenset('<>:"/\\|?*')
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
-_SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_JOINERS: Final = frozenset("\u200c\u200d")
-"""Format characters that scripts and emoji are written with; all others are for hiding."""
-
-
-def _is_escaped_byte(char: str) -> bool:
-    return "\udc80" <= char <= "\udcff"
-
-
-def _hides(char: str) -> bool:
-    """Whether a character breaks lines, turns the direction of text, is invisible, or is no character at all."""
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and char not in _JOINERS
-
-
-def _escaped(char: str) -> str:
-    if char in _SHORT_ESCAPES:
-        return _SHORT_ESCAPES[char]
-    if _is_escaped_byte(char):
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def shown(name: str) -> str:
-    """A name or text as people and logs are shown it: one line, NFC, nothing in it that hides or turns the rest."""
-    if name.isascii() and name.isprintable():
-        return name
-    return "".join(_escaped(char) if _hides(char) else char for char in unicodedata.normalize("NFC", name))
 
 
 def safe_name(name: str) -> str:
@@ -55,7 +30,7 @@ def safe_name(name: str) -> str:
     become "_"; reserved Windows names are prefixed; cut so that the longest suffix still fits into 80 bytes.
     """
     text = unicodedata.normalize("NFC", name)
-    text = "".join("_" if char in _FORBIDDEN or _hides(char) else char for char in text)
+    text = "".join("_" if char in _FORBIDDEN or hides(char) else char for char in text)
     text = _cut(text, LONGEST_NAME_BYTES - _SUFFIX_BYTES)
     body = text.rstrip(". ")
     text = body + "_" * (len(text) - len(body))

@@ -21,6 +21,7 @@ from config.errors import (
 )
 from config.job import JobOptions, Thresholds
 from config.sections import Settings
+from config.text import shown
 from engine import machine
 from engine.bundle import Bundle, load_bundle
 from engine.calibrate import calibrate
@@ -70,6 +71,7 @@ def reconstruct(
     *,
     settings: Settings | None = None,
     replace: bool = False,
+    name: str | None = None,
 ) -> Result:
     """Turn a bundle folder into a result folder.
 
@@ -82,6 +84,7 @@ def reconstruct(
         settings: limits, presets, thresholds and what may be used of the machine; the defaults where None
             (`config.settings.load_settings` reads them from where they stand).
         replace: take the place of an earlier result at `out`.
+        name: what the result is called in report.html and job.json; the bundle folder's name where None.
 
     Returns:
         The result. A verdict of "failure" is a result too: `out` is complete, with an error.json.
@@ -96,7 +99,7 @@ def reconstruct(
     tracker = Tracker(_SHARES, on_progress, should_cancel)
     try:
         with compile_ahead(), staged_folder(out, replace=replace) as folder:
-            status, quality, files = _run(bundle, folder, options, settings, tracker)
+            status, quality, files = _run(bundle, folder, name, options, settings, tracker)
     except MemoryError as error:
         raise ModelOutOfMemory("The engine ran out of memory.") from error
     except OSError as error:
@@ -114,7 +117,7 @@ def _failed(error: Exception) -> MeshdropError:
 
 
 def _run(
-    path: Path, folder: Path, options: JobOptions | None, settings: Settings, tracker: Tracker
+    path: Path, folder: Path, name: str | None, options: JobOptions | None, settings: Settings, tracker: Tracker
 ) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     with tracker.stage("bundle"):
         bundle = load_bundle(path, options, settings.limits)
@@ -160,10 +163,11 @@ def _run(
     documents = {"cameras.json": cameras_json(calibration, bundle, registrations), "quality.json": quality}
     if quality["status"] == "failure":
         documents["error.json"] = _below_threshold(quality).as_json()
-    for name, document in documents.items():
-        (folder / name).write_text(dump(document), encoding="utf-8")
+    for file, document in documents.items():
+        (folder / file).write_text(dump(document), encoding="utf-8")
     files += documents
-    job = _job_json(path, bundle, asked, folder, files)
+    title = shown(path.resolve().name if name is None else name)
+    job = _job_json(title, bundle, asked, folder, files)
     (folder / "job.json").write_text(dump(job), encoding="utf-8")
     return quality["status"], quality, (*files, "job.json")
 
@@ -184,18 +188,18 @@ def _below_threshold(quality: dict[str, Any]) -> QualityThresholdFailed:
     return QualityThresholdFailed(message, **figures)
 
 
-def _job_json(path: Path, bundle: Bundle, options: JobOptions, folder: Path, names: Iterable[str]) -> dict[str, Any]:
+def _job_json(title: str, bundle: Bundle, options: JobOptions, folder: Path, names: Iterable[str]) -> dict[str, Any]:
     """What was asked for, and what was made of it: each file's size and digest."""
     files = {}
-    for name in sorted(names):
+    for file in sorted(names):
         try:
-            data = (folder / name).read_bytes()
+            data = (folder / file).read_bytes()
         except FileNotFoundError:
-            raise IncompleteResults(f"The result lacks {name}.", file=name) from None
-        files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            raise IncompleteResults(f"The result lacks {file}.", file=file) from None
+        files[file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     return {
         "schema_version": 1,
-        "name": path.resolve().name,
+        "name": title,
         "options": options.model_dump(mode="json"),
         "notes": list(bundle.notes),
         "files": files,

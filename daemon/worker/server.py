@@ -96,6 +96,7 @@ class Reconstruct(Protocol):
         should_cancel: Callable[[], bool],
         *,
         settings: Settings,
+        name: str | None,
     ) -> ResultLike:
         """Turn a bundle folder into a result folder."""
 
@@ -213,7 +214,13 @@ class _Server:
         out, files = Path(run.out), Files()
         steps = _Steps(run.job, self._say)
         result = self._reconstruct(
-            Path(run.bundle), out, options, steps.report, lambda: run.job in self._cancelled, settings=settings
+            Path(run.bundle),
+            out,
+            options,
+            steps.report,
+            lambda: run.job in self._cancelled,
+            settings=settings,
+            name=run.facts.get("bundle"),  # its folder in the spool has another
         )
         self._say(Step(run.job, "package", 1.0, None))
         verdict = result.status

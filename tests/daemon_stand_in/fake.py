@@ -52,6 +52,7 @@ def reconstruct(
     should_cancel: Callable[[], bool],
     *,
     settings: Settings,
+    name: str | None = None,
 ) -> Result:
     """Do what the bundle says."""
     words = words_of(bundle)
@@ -74,7 +75,7 @@ def reconstruct(
     if counts and options.quality != words.get("unless_quality"):
         _end(str(words.get("end", "succeed")), bundle)
     status = str(words.get("verdict", "normal"))
-    _write_result(bundle, out, options, status, complete=words.get("end") != "incomplete")
+    _write_result(bundle, out, options, status, name, complete=words.get("end") != "incomplete")
     on_progress(Progress("quality", 1.0))
     return Result(out, status)
 
@@ -144,7 +145,9 @@ def _eat() -> Never:
         pieces.append(b"\1" * (16 << 20))
 
 
-def _write_result(bundle: Path, out: Path, options: JobOptions, status: str, *, complete: bool) -> None:
+def _write_result(
+    bundle: Path, out: Path, options: JobOptions, status: str, name: str | None, *, complete: bool
+) -> None:
     """Appears whole, by one rename, as the engine's do."""
     partial = out.with_name(f".{out.name}.partial-stand-in")
     shutil.rmtree(partial, ignore_errors=True)
@@ -161,17 +164,17 @@ def _write_result(bundle: Path, out: Path, options: JobOptions, status: str, *, 
     (partial / "mesh.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     (partial / "mesh.ply").write_text("ply\nformat ascii 1.0\nelement vertex 0\nend_header\n")
     (partial / "material.mtl").write_text("newmtl material\nmap_Kd texture_kd.png\n")
-    for name in PICTURES:
-        (partial / name).write_bytes(png_bytes(16))
-    for name, document in documents.items():
-        (partial / name).write_text(json.dumps(document))
+    for picture in PICTURES:
+        (partial / picture).write_bytes(png_bytes(16))
+    for file, document in documents.items():
+        (partial / file).write_text(json.dumps(document))
     files = {}
     for path in sorted(partial.iterdir()):
         data = path.read_bytes()
         files[path.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     job = {
         "schema_version": 1,
-        "name": bundle.resolve().name,
+        "name": name or bundle.resolve().name,
         "options": options.model_dump(mode="json"),
         "notes": ["made by a stand-in"],
         "files": files,
