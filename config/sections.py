@@ -307,7 +307,11 @@ class Publish(Table):
     """Put a zip of the result into the result."""
 
     refresh_s: Annotated[Duration, Field(gt=0)] = 5.0
-    """How often status.json and STATUS.txt are rewritten at most."""
+    """How often index.html, status.json and STATUS.txt are rewritten at most."""
+
+    heartbeat_s: Annotated[Duration, Field(gt=0)] = 30.0
+    """How often index.html is rewritten at least: after three times as long it turns red and says that nobody looks
+    after it."""
 
 
 class Retention(Table):

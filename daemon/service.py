@@ -29,6 +29,8 @@ from daemon.states import LIVE
 if TYPE_CHECKING:
     from daemon.intake import Intake
     from daemon.runner import Runner
+    from daemon.status import LiveFiles
+    from daemon.status.facts import Facts
     from daemon.status.outboxes import Outboxes
     from daemon.store import Store
     from daemon.watch import Watch
@@ -41,6 +43,7 @@ _BEAT_EVERY_S: Final = 15.0
 _SHARE_WITHIN_S: Final = 20.0
 _OWN_LOOPS: Final = frozenset({"runner"})  # those that touch no share
 _STOP_WITHIN_S: Final = 4.0
+_LAST_PAGES_WITHIN_S: Final = 2.0
 _NEEDS_RESTART: Final = ("inbox", "outbox", "state_dir", "inboxes", "log")
 
 
@@ -90,7 +93,9 @@ class Service:
         self._loops: list[Loop] = []
         self._intakes: dict[str, Intake] = {}
         self._watches: dict[str, Watch] = {}
+        self._lives: list[tuple[LiveFiles, Loop]] = []
         self._outboxes: Outboxes | None = None
+        self._facts: Facts | None = None
         self._last_beat_s = self._last_ping_s = self._next_look_s = float("-inf")
         self._last_news: list[Any] = []
 
@@ -197,6 +202,7 @@ class Service:
         from daemon.runner.runner import WORKER_COMMAND, Runner
         from daemon.spool import Spooler
         from daemon.status import LiveFiles
+        from daemon.status.facts import Facts
         from daemon.status.outboxes import Outboxes
 
         settings, clock, files = self._settings, self._clock, self._files
@@ -211,8 +217,12 @@ class Service:
         run = Loop("runner", runner.step, clock)
         spooler = Spooler(settings, store, clock, files, self._inbox_problem, lambda: self._wake("runner", "intake"))
         spool = Loop("spool", spooler.step, clock)
-        live = Loop("live", LiveFiles(settings, store, clock, files, self._intakes).step, clock)
-        self._loops = [run, spool, live]
+        self._loops = [run, spool]
+        for number, outbox in enumerate(dict.fromkeys(inbox.outbox for inbox in settings.all_inboxes)):
+            live = LiveFiles(settings, store, clock, files, outbox=outbox)
+            self._lives.append((live, Loop(f"live:{number}", live.step, clock)))
+            self._loops.append(self._lives[-1][1])
+        self._facts = Facts(settings, files, store.daemon_report())
         self._outboxes = Outboxes(settings, clock, files)
         for inbox in settings.all_inboxes:
             publisher = Publisher(
@@ -276,6 +286,18 @@ class Service:
             watch.stop()
         with suppress(MeshdropError, OSError):  # a full disk must not make a stop look like a failure
             self._beat(store, late, self._clock.monotonic_s(), "stopped")
+            self._write_last_pages(late)
+
+    def _write_last_pages(self, late: list[str]) -> None:
+        """That the daemon has stopped; a share that hangs does not hold the end up."""
+        now_s = self._clock.monotonic_s()
+        asked = [
+            Aside(lambda live=live: live.refresh(now_s), None)  # type: ignore[misc]
+            for live, loop in self._lives
+            if loop.name not in late
+        ]
+        for aside in asked:
+            aside.answered(max(0.0, now_s + _LAST_PAGES_WITHIN_S - self._clock.monotonic_s()))
 
     def _tick(self, store: Store) -> None:
         now_s = self._clock.monotonic_s()
@@ -337,7 +359,9 @@ class Service:
         ]
         watches = {name: watch.report().as_json() for name, watch in self._watches.items()}
         roots = self._look_at_roots(now_s)
-        news = [state, stuck, errors, watches, roots, [{**item, "waiting_s": 0.0} for item in waiting]]
+        facts = self._facts.look(now_s) if self._facts is not None else {}
+        known = [sorted(facts.get("free", ())), bool(facts.get("gpu"))]
+        news = [state, stuck, errors, watches, roots, known, [{**item, "waiting_s": 0.0} for item in waiting]]
         if news == self._last_news and now_s - self._last_beat_s < _BEAT_EVERY_S:
             return
         self._last_news, self._last_beat_s = news, now_s
@@ -353,6 +377,7 @@ class Service:
                 roots=roots,
                 waiting=waiting,
                 last_error="; ".join(errors) or None,
+                facts=facts,
             )
         )
 

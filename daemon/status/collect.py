@@ -11,16 +11,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from config.sections import Inbox, Settings
 from daemon.clock import Clock
 from daemon.names import shown
 from daemon.paths import shown_path
 from daemon.states import FINAL, State
-from daemon.status.model import DaemonStatus, InboxStatus, JobStatus, Status, WaitingBundle, WatchStatus
+from daemon.status.model import (
+    DaemonStatus,
+    InboxStatus,
+    JobStatus,
+    MachineStatus,
+    Status,
+    WaitingBundle,
+    WatchStatus,
+)
 
 if TYPE_CHECKING:
-    from daemon.store import DaemonReport, Job, Store
+    from daemon.store import DaemonReport, Glance, Job, Store
 
 STUCK_AFTER_S: Final = 60.0
 _MOST_QUEUED: Final = 100
@@ -48,6 +57,7 @@ def collect(store: Store, settings: Settings, clock: Clock) -> Status:
         at=clock.now(),
         daemon=daemon,
         inboxes=inboxes,
+        machine=_machine(report if lives else None, settings),
         counts={str(state): counts.get(state, 0) for state in State},
         running=[job_status(job, settings) for job in going if job.state is not State.HELD],
         queue=[job_status(job, settings, place) for place, job in enumerate(queue, 1)],
@@ -67,7 +77,7 @@ def job_status(job: Job, settings: Settings, place: int | None = None) -> JobSta
         bundle=shown(job.entry),
         inbox=job.inbox,
         state=str(job.state),
-        sentence=_sentence(job, place),
+        sentence=sentence_of(job, place),
         stage=job.stage,
         fraction=min(1.0, max(0.0, job.fraction)),
         eta_s=job.eta_s,
@@ -78,6 +88,8 @@ def job_status(job: Job, settings: Settings, place: int | None = None) -> JobSta
         error=job.error,
         result=result,
         folder=shown(Path(job.result_path).name) if job.result_path else None,
+        report=_address(job, "report.html"),
+        thumbnail=_address(job, "thumbnail.webp", "preview_0.png"),
         answered_by=job.answered_by,
         retry_of=job.retry_of,
         created_at=job.created_at,
@@ -87,7 +99,16 @@ def job_status(job: Job, settings: Settings, place: int | None = None) -> JobSta
     )
 
 
-def _sentence(job: Job, place: int | None) -> str:
+def _address(job: Job, *names: str) -> str | None:
+    """The first of these files that a result has, as a page in the outbox links to it."""
+    found = next((name for name in names if name in (job.manifest or ())), None)
+    if found is None or job.result_path is None:
+        return None
+    return f"{quote(Path(job.result_path).name.encode('utf-8', 'surrogateescape'))}/{found}"
+
+
+def sentence_of(job: Job | Glance, place: int | None) -> str:
+    """How a job stands, in words. place: its place in the queue."""
     if job.cancel_requested_at is not None and not job.final and job.state is not State.PUBLISHING:
         return "is being cancelled"
     match job.state:
@@ -148,6 +169,22 @@ def _daemon(report: DaemonReport | None, store: Store, clock: Clock) -> DaemonSt
     )
 
 
+def _machine(report: DaemonReport | None, settings: Settings) -> MachineStatus:
+    gpu = dict((report.facts.get("gpu") if report else None) or {})
+    return MachineStatus(
+        state_free=_free(report, settings.state_dir),
+        gpu=gpu.get("gpu_name"),
+        vram_total=gpu.get("vram_total"),
+        vram_free=gpu.get("vram_free"),
+    )
+
+
+def _free(report: DaemonReport | None, folder: Path) -> int | None:
+    """As the daemon has found it: whoever asks here may ask a share that hangs."""
+    free = (report.facts.get("free") or {}).get(str(folder)) if report else None
+    return None if free is None else int(free)
+
+
 def _inbox(inbox: Inbox, report: DaemonReport | None, settings: Settings, waiting: int) -> InboxStatus:
     watch = dict(report.watches.get(inbox.name, {})) if report else {}
     roots = [report.roots.get(str(path), {}) for path in (inbox.path, inbox.outbox)] if report else []
@@ -168,6 +205,8 @@ def _inbox(inbox: Inbox, report: DaemonReport | None, settings: Settings, waitin
         reachable=not bad if known else None,
         problem=shown(str(bad[0].get("why") or "It can't be reached.")) if bad else None,
         waiting=waiting,
+        inbox_free=_free(report, inbox.path),
+        outbox_free=_free(report, inbox.outbox),
     )
 
 

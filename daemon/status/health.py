@@ -62,7 +62,7 @@ def health(settings: Settings, clock: Clock) -> Health:
     """Look now. Whatever is wrong is said in the answer, never raised."""
     from daemon.store import open_store
 
-    gpu = _gpu()
+    gpu = ask_gpu()
     try:
         store = open_store(settings.state_dir, clock=clock, create=False)
     except MeshdropError as error:
@@ -99,7 +99,7 @@ def _free(folder: Path) -> int | None:
     return space.f_bavail * space.f_frsize
 
 
-def _gpu() -> Gpu:
+def ask_gpu() -> Gpu:
     """The fields of the GPU that jobs would use; none where there is none, or its driver hangs."""
     gpu = first_gpu()
     if gpu is None:

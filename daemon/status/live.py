@@ -1,55 +1,69 @@
-"""The live file of an outbox, status.json.
+"""The live files of an outbox: status.json for machines, index.html for people.
 
-It is written beside and renamed, only when what it says has changed, at most every `publish.refresh_s`; three
-tries, then the next tick. It can't fail or delay a job: nothing waits for it.
+They are written beside and renamed, only when what they say has changed, at most every `publish.refresh_s`; three
+tries, then the next tick. They can't fail or delay a job: nothing waits for them. index.html is written every
+`publish.heartbeat_s` all the same: by its age a reader sees whether anybody still looks after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from config.sections import Settings
 from daemon.clock import Clock
 from daemon.files import Files
+from daemon.states import State
 from daemon.status.collect import collect
 from daemon.status.model import Status
 
 if TYPE_CHECKING:
+    from daemon.index import IndexPage
     from daemon.store import Store
 
 log = structlog.get_logger(__name__)
 
 STATUS_FILE: Final = "status.json"
+INDEX_FILE: Final = "index.html"
 _TRIES: Final = 3
 _UNCHANGED: Final = ("at",)
 _UNCHANGED_OF_DAEMON: Final = ("beat_at",)
+_FREE_STEP: Final = 1 << 28
+"""Free space counts as changed from one step of so many bytes to the next."""
 
 
 @dataclass
-class _Page:
-    """What was last written into one outbox."""
+class _LiveFile:
+    """What was last written into one file."""
 
     said: str = ""
-    tries: int = 0
-    retry_s: float = 0.0
+    written_s: float = float("-inf")
     failed: str = ""
 
 
+@dataclass
+class _Outbox:
+    """One outbox's files."""
+
+    page: IndexPage
+    changes: int = -1
+    status_file: _LiveFile = field(default_factory=_LiveFile)
+    index_file: _LiveFile = field(default_factory=_LiveFile)
+
+
 class LiveFiles:
-    """Keeps status.json of every outbox up to date."""
+    """Keeps status.json and index.html of every outbox up to date, or of the one that is named."""
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, files: Files, intakes: Mapping[str, Any] | None = None
+        self, settings: Settings, store: Store, clock: Clock, files: Files, *, outbox: Path | None = None
     ) -> None:
-        """intakes: by inbox; those that can say what waits in theirs (`waiting()`) are asked instead of the store."""
         self._settings, self._store, self._clock, self._files = settings, store, clock, files
-        self._intakes = intakes or {}
-        self._pages: dict[Path, _Page] = {}
+        self._only = outbox
+        self._outboxes: dict[Path, _Outbox] = {}
         self._due_s = float("-inf")
 
     def step(self, now_s: float) -> float:
@@ -57,32 +71,66 @@ class LiveFiles:
         if now_s < self._due_s:
             return self._due_s - now_s
         self._due_s = now_s + self._settings.publish.refresh_s
-        status = collect(self._store, self._settings, self._clock)
-        for outbox in dict.fromkeys(inbox.outbox for inbox in self._settings.all_inboxes):
-            self._refresh(outbox, _of_outbox(status, outbox, self._settings))
+        self.refresh(now_s)
         return self._due_s - now_s
 
-    def _refresh(self, outbox: Path, status: Status) -> None:
-        page = self._pages.setdefault(outbox, _Page())
+    def refresh(self, now_s: float) -> None:
+        """Write what has changed, however short the last time is ago."""
+        status = None
+        for outbox in [self._only] if self._only else dict.fromkeys(i.outbox for i in self._settings.all_inboxes):
+            here = self._of(outbox)
+            changes = self._store.changes()
+            beat_due = now_s - here.index_file.written_s >= self._settings.publish.heartbeat_s
+            failing = here.status_file.failed or here.index_file.failed
+            if changes == here.changes and not beat_due and not failing:
+                continue
+            here.changes = changes
+            status = status or collect(self._store, self._settings, self._clock)
+            self._refresh(outbox, here, self._of_outbox(status, outbox), now_s, beat_due)
+
+    def _of(self, outbox: Path) -> _Outbox:
+        from daemon.index import IndexPage
+
+        if outbox not in self._outboxes:
+            names = [inbox.name for inbox in self._settings.all_inboxes if inbox.outbox == outbox]
+            self._outboxes[outbox] = _Outbox(IndexPage(outbox, names))
+        return self._outboxes[outbox]
+
+    def _refresh(self, outbox: Path, here: _Outbox, status: Status, now_s: float, beat_due: bool) -> None:
+        publish = self._settings.publish
         said = _what_it_says(status)
-        if said == page.said:
-            return
-        text = (status.model_dump_json(indent=1) + "\n").encode("utf-8", "backslashreplace")
+
+        def index() -> bytes:
+            return here.page.render(
+                status, self._store, every_s=publish.refresh_s, beat_s=max(publish.heartbeat_s, publish.refresh_s)
+            )
+
+        def machines() -> bytes:
+            return (status.model_dump_json(indent=1) + "\n").encode("utf-8", "backslashreplace")
+
+        if here.status_file.said != said:
+            self._write(outbox / STATUS_FILE, here.status_file, said, machines, now_s)
+        if here.index_file.said != said or beat_due:
+            self._write(outbox / INDEX_FILE, here.index_file, said, index, now_s)
+
+    def _write(self, path: Path, live: _LiveFile, said: str, content: Callable[[], bytes], now_s: float) -> None:
+        data: bytes | None = None
         for _ in range(_TRIES):
             try:
-                if not self._files.exists(outbox / ".meshdrop"):  # an empty mount point is no outbox
+                if not self._files.exists(path.parent / ".meshdrop"):  # an empty mount point is no outbox
                     return
-                path = outbox / STATUS_FILE
-                self._files.replace(path, text)
+                if data is None:
+                    data = content()
+                self._files.replace(path, data)
                 self._dress(path)
             except OSError as error:
                 reason = str(error.strerror)
                 continue
-            page.said, page.failed = said, ""
+            live.said, live.written_s, live.failed = said, now_s, ""
             return
-        if page.failed != reason:
-            log.warning("status.not_written", outbox=str(outbox), reason=reason)
-        page.failed = reason
+        if live.failed != reason:
+            log.warning("status.not_written", outbox=str(path.parent), file=path.name, reason=reason)
+        live.failed = reason
 
     def _dress(self, path: Path) -> None:
         """As published files: readable to those who read these, whatever the umask."""
@@ -91,21 +139,33 @@ class LiveFiles:
         except OSError as error:
             log.debug("status.mode_refused", path=str(path), reason=str(error.strerror))
 
-
-def _of_outbox(status: Status, outbox: Path, settings: Settings) -> Status:
-    """What concerns those who share an outbox: the jobs and bundles of its inboxes."""
-    names = {inbox.name for inbox in settings.all_inboxes if inbox.outbox == outbox}
-    if len(names) == len(settings.all_inboxes):
-        return status
-    kept = {
-        field: [item for item in getattr(status, field) if item.inbox in names]
-        for field in ("running", "queue", "held", "recent", "waiting")
-    }
-    return status.model_copy(update={**kept, "inboxes": [item for item in status.inboxes if item.name in names]})
+    def _of_outbox(self, status: Status, outbox: Path) -> Status:
+        """What concerns those who share an outbox: the jobs and bundles of its inboxes."""
+        inboxes = self._settings.all_inboxes
+        names = {inbox.name for inbox in inboxes if inbox.outbox == outbox}
+        if len(names) == len(inboxes):
+            return status
+        kept: dict[str, object] = {
+            name: [item for item in getattr(status, name) if item.inbox in names]
+            for name in ("running", "queue", "held", "recent", "waiting")
+        }
+        counts = self._store.counts(names)
+        kept["counts"] = {str(state): counts.get(state, 0) for state in State}
+        return status.model_copy(update={**kept, "inboxes": [item for item in status.inboxes if item.name in names]})
 
 
 def _what_it_says(status: Status) -> str:
-    """Without the times that pass by themselves."""
+    """Without the times that pass by themselves, and what changes all the time a little."""
     daemon = status.daemon.model_copy(update=dict.fromkeys(_UNCHANGED_OF_DAEMON))
     waiting = [item.model_copy(update={"waiting_s": None}) for item in status.waiting]
-    return status.model_copy(update={"daemon": daemon, "waiting": waiting}).model_dump_json(exclude=set(_UNCHANGED))
+    inboxes = [
+        item.model_copy(update={"inbox_free": _step(item.inbox_free), "outbox_free": _step(item.outbox_free)})
+        for item in status.inboxes
+    ]
+    machine = status.machine.model_copy(update={"state_free": _step(status.machine.state_free), "vram_free": None})
+    update = {"daemon": daemon, "waiting": waiting, "inboxes": inboxes, "machine": machine}
+    return status.model_copy(update=update).model_dump_json(exclude=set(_UNCHANGED))
+
+
+def _step(free: int | None) -> int | None:
+    return None if free is None else free // _FREE_STEP

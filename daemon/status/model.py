@@ -61,6 +61,17 @@ class InboxStatus(_Part):
     reachable: bool | None = Field(description="Whether both folders could be reached; null where not known.")
     problem: str | None = Field(default=None, description="What is wrong with it.")
     waiting: int = Field(description="How many bundles are not taken yet.")
+    inbox_free: int | None = Field(default=None, description="Free space on the inbox's share, in bytes.")
+    outbox_free: int | None = Field(default=None, description="Free space on the outbox's share, in bytes.")
+
+
+class MachineStatus(_Part):
+    """What the daemon's machine has."""
+
+    state_free: int | None = Field(default=None, description="Free space in the state folder, in bytes.")
+    gpu: str | None = Field(default=None, description="The GPU that jobs use.")
+    vram_total: int | None = Field(default=None, description="Its memory, in bytes.")
+    vram_free: int | None = Field(default=None, description="What of it was free when it was last asked, in bytes.")
 
 
 class JobStatus(_Part):
@@ -81,6 +92,8 @@ class JobStatus(_Part):
     error: dict[str, Any] | None = Field(default=None, description="error.json's content.")
     result: str | None = Field(default=None, description="The folder of the result, as people know it.")
     folder: str | None = Field(default=None, description="The name of that folder in the outbox.")
+    report: str | None = Field(default=None, description="Address of its report, relative to the outbox.")
+    thumbnail: str | None = Field(default=None, description="Address of its picture, relative to the outbox.")
     answered_by: str | None = Field(default=None, description="The earlier job of the same content.")
     retry_of: str | None = Field(default=None, description="The job that this is another try of.")
     created_at: datetime = Field(description="When it was recorded.")
@@ -96,6 +109,7 @@ class Status(_Part):
     at: datetime = Field(description="When this was put together.")
     daemon: DaemonStatus = Field(description="The process that does the work.")
     inboxes: list[InboxStatus] = Field(description="Each inbox and its outbox.")
+    machine: MachineStatus = Field(description="What the machine has that the jobs run on.")
     counts: dict[str, int] = Field(description="How many jobs there are in each state.")
     running: list[JobStatus] = Field(description="Jobs that run or are being published.")
     queue: list[JobStatus] = Field(description="Jobs that wait for their turn, the next one first; 100 at most.")

@@ -2,13 +2,14 @@
 
 from daemon.store.database import StoreDamaged
 from daemon.store.jobs import StateChanged
-from daemon.store.records import DaemonReport, EntryRecord, Job, NewJob, PublishedJob, Transition
+from daemon.store.records import DaemonReport, EntryRecord, Glance, Job, NewJob, PublishedJob, Transition
 from daemon.store.store import DATABASE_NAME, Store, open_store
 
 __all__ = [
     "DATABASE_NAME",
     "DaemonReport",
     "EntryRecord",
+    "Glance",
     "Job",
     "NewJob",
     "PublishedJob",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, Text, cast, func, insert, select, type_coerce, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 
 from config.errors import JobNotFound, UnknownError
@@ -16,12 +16,22 @@ from daemon.logs import one_line
 from daemon.states import FINAL, LIVE, State, check_transition
 from daemon.store import tables
 from daemon.store.database import Database
-from daemon.store.records import Job, Transition
+from daemon.store.records import Glance, Job, Transition
 
 ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _SHORTEST_PREFIX: Final = 4
 _MISREAD: Final = str.maketrans("ilo", "110")
 COLUMNS: Final = [tables.jobs.c[field.name] for field in fields(Job)]
+_RESULT_FILES: Final = {
+    "has_thumbnail": "thumbnail.webp", "has_preview": "preview_0.png", "has_report": "report.html",
+}  # fmt: skip
+_GLANCED: Final = [
+    # As text: to read thousands of manifests as JSON takes too long.
+    func.coalesce(func.instr(cast(tables.jobs.c.manifest, Text), f'"{_RESULT_FILES[field]}"'), 0) > 0
+    if field in _RESULT_FILES
+    else tables.jobs.c[field]
+    for field in Glance._fields
+]
 _FIXED: Final = {"id", "inbox", "entry", "fingerprint", "attempt", "retry_of"}
 _OWN: Final = {"state", "held_from", "created_at", "finished_at", "updated_at"}  # written here alone
 _CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _FIXED - _OWN
@@ -75,10 +85,31 @@ class Jobs:
             query = query.where(tables.jobs.c.retry_of.is_not(None))
         return self._select(query)
 
-    def counts(self) -> dict[State, int]:
-        """How many jobs are in each state, every state named."""
+    def stamps(self, inboxes: Collection[str], most: int) -> dict[str, str]:
+        """When each job of some inboxes last changed, by id: first those that are not final; the newest first."""
+        table, found = tables.jobs.c, dict[str, str]()
+        query = select(table.id, type_coerce(table.updated_at, Text)).order_by(table.number.desc())
+        query = query.where(table.inbox.in_(sorted(inboxes)))
         with self._database.reading() as connection:
-            rows = connection.execute(select(tables.jobs.c.state, func.count()).group_by(tables.jobs.c.state))
+            for states in (LIVE, FINAL):
+                rows = connection.execute(query.where(table.state.in_(sorted(states))).limit(most - len(found)))
+                found.update((row.id, row[1]) for row in rows)
+        return found
+
+    def glances(self, ids: Collection[str]) -> Iterator[Glance]:
+        """What lists show of these jobs, in no order."""
+        query = select(*_GLANCED).where(tables.jobs.c.id.in_(ids))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return map(Glance._make, rows)
+
+    def counts(self, inboxes: Collection[str] | None = None) -> dict[State, int]:
+        """How many jobs are in each state, every state named. inboxes: of these alone."""
+        query = select(tables.jobs.c.state, func.count()).group_by(tables.jobs.c.state)
+        if inboxes is not None:
+            query = query.where(tables.jobs.c.inbox.in_(sorted(inboxes)))
+        with self._database.reading() as connection:
+            rows = connection.execute(query)
             found = {state: int(count) for state, count in rows}
         return {state: found.get(state, 0) for state in State}
 

@@ -68,8 +68,19 @@ class Order(Jobs):
             waiting = [
                 (number, priority, (inbox, owner)) for number, priority, inbox, owner in connection.execute(heads)
             ]
-            turns = {(inbox, owner): last for inbox, owner, last in connection.execute(select(tables.turns))}
-            return self._numbered(connection, in_turn(waiting, turns, n))
+            return self._numbered(connection, in_turn(waiting, _turns(connection), n))
+
+    def places(self) -> dict[str, int]:
+        """The place in the queue, from 1, of every job that `next_jobs` would give."""
+        table = tables.jobs.c
+        query = select(table.number, table.priority, table.inbox, table.owner, table.id)
+        query = query.where(table.state == State.PENDING, table.error.is_(None))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+            turns = _turns(connection)
+        ids = {row.number: row.id for row in rows}
+        order = in_turn([(row.number, row.priority, (row.inbox, row.owner)) for row in rows], turns, len(rows))
+        return {ids[number]: place for place, number in enumerate(order, 1)}
 
     def refused_jobs(self, n: int) -> list[Job]:
         """PENDING jobs of bundles that the gate refused (`error` is set), oldest first: nothing to run, only to say."""
@@ -90,3 +101,7 @@ class Order(Jobs):
         query = select(tables.jobs.c.number, *COLUMNS).where(tables.jobs.c.number.in_(numbers))
         found = {row[0]: Job(*row[1:]) for row in connection.execute(query)}
         return [found[number] for number in numbers]
+
+
+def _turns(connection: Connection) -> dict[Owner, int]:
+    return {(inbox, owner): last for inbox, owner, last in connection.execute(select(tables.turns))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.process import ProcessIdentity
 from daemon.states import FINAL, State
@@ -62,6 +62,39 @@ class Job:
     def resumes_as(self) -> State:
         """The state that a held job goes on in."""
         return State.PUBLISHING if self.held_from is State.PUBLISHING else State.PENDING
+
+
+class Glance(NamedTuple):
+    """What a list of thousands of jobs shows of each; the fields are `Job`'s where they have its names."""
+
+    id: str
+    inbox: str
+    entry: str
+    state: State
+    priority: int
+    attempt: int
+    stage: str | None
+    fraction: float
+    eta_s: float | None
+    hold_reason: str | None
+    cancel_requested_at: datetime | None
+    cancel_by: str | None
+    answered_by: str | None
+    retry_of: str | None
+    verdict: str | None
+    error: dict[str, Any] | None
+    result_path: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    has_thumbnail: bool  # its result has a thumbnail.webp
+    has_preview: bool  # ... a preview_0.png
+    has_report: bool  # ... a report.html
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""status.json: only when it has changed, never often, never half, never in anybody's way."""
+"""status.json and index.html: only when they have changed, never often, never half, never in anybody's way."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_it_is_written_whole_and_keeps_to_its_schema(house: House, files: Counti
     path = house.settings.outbox / "status.json"
     jsonschema.validate(json.loads(path.read_bytes()), status_schema())
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
-    assert sorted(item.name for item in house.settings.outbox.iterdir()) == [".meshdrop", "status.json"]
+    assert sorted(item.name for item in house.settings.outbox.iterdir()) == [".meshdrop", "index.html", "status.json"]
 
 
 def test_only_on_change(house: House, files: CountingFiles) -> None:
@@ -67,7 +67,8 @@ def test_only_on_change(house: House, files: CountingFiles) -> None:
     for _ in range(10):
         run(house, live, 10)
         house.beat(waiting=[], started_at=house.clock.now().replace(year=2025, second=0, minute=0))
-    assert len(files.written) <= 2, "a sign of life alone is no change"
+    assert files.written.count("status.json") <= 2, "a sign of life alone is no change"
+    assert 3 <= files.written.count("index.html") <= 5, "it says itself that it is looked after"
 
 
 def test_at_most_every_refresh_s(house: House, files: CountingFiles) -> None:
@@ -75,7 +76,8 @@ def test_at_most_every_refresh_s(house: House, files: CountingFiles) -> None:
     for number in range(40):
         house.store.admit([house.new(f"shoe{number}")])
         run(house, live, 0.5)
-    assert 4 <= len(files.written) <= 5
+    assert 4 <= files.written.count("status.json") <= 5
+    assert 4 <= files.written.count("index.html") <= 5
 
 
 def test_a_refusal_is_three_tries_and_then_the_next_tick(
@@ -84,13 +86,13 @@ def test_a_refusal_is_three_tries_and_then_the_next_tick(
     live = LiveFiles(house.settings, house.store, house.clock, files)
     files.refuse = True
     live.step(0.0)
-    assert files.tries == 3
+    assert files.tries == 2 * 3
     run(house, live, 60)
-    assert files.tries == 3 * 12
-    assert capsys.readouterr().out.count("status.not_written") == 1
+    assert files.tries == 2 * 3 * 12
+    assert capsys.readouterr().out.count("status.not_written") == 2
     files.refuse = False
     run(house, live, 6)
-    assert files.written == ["status.json"]
+    assert files.written == ["status.json", "index.html"]
 
 
 def test_an_empty_mount_point_is_left_alone(house: House, files: CountingFiles) -> None:
@@ -112,3 +114,28 @@ def test_each_outbox_tells_of_its_own(house: House, files: CountingFiles, tmp_pa
     assert [job["bundle"] for job in seen["queue"]] == ["shoe"]
     assert "secret" not in json.dumps(seen)
     assert [inbox["name"] for inbox in seen["inboxes"]] == ["a"]
+    assert seen["counts"] == {**dict.fromkeys(map(str, State), 0), "PENDING": 1}
+    page = (tmp_path / "out-a" / "index.html").read_text()
+    assert "shoe" in page
+    assert "secret" not in page
+
+
+def test_nothing_is_done_while_nothing_happens(house: House, files: CountingFiles) -> None:
+    live = LiveFiles(house.settings, house.store, house.clock, files)
+    live.step(0.0)
+    files.written.clear()
+    house.store.counts = None  # type: ignore[method-assign, assignment]  # whoever looks anew fails
+    run(house, live, 20)
+    assert files.written == []
+
+
+def test_a_share_that_was_away_gets_its_files_again(house: House, files: CountingFiles) -> None:
+    live = LiveFiles(house.settings, house.store, house.clock, files)
+    live.step(0.0)
+    (house.settings.outbox / ".meshdrop").rename(house.settings.outbox / "aside")
+    house.store.admit([house.new("shoe")])
+    run(house, live, 20)
+    (house.settings.outbox / "aside").rename(house.settings.outbox / ".meshdrop")
+    run(house, live, house.settings.publish.heartbeat_s)
+    for name in ("status.json", "index.html"):
+        assert "shoe" in (house.settings.outbox / name).read_text(), name
