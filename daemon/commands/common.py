@@ -75,15 +75,18 @@ def opened_store(config: Path | None, overrides: dict[str, Any] | None = None) -
     from daemon.store import open_store
 
     settings = load_settings(config, overrides)
-    with _quiet(), open_store(settings.state_dir, clock=SystemClock(), create=False) as store:
+    with quiet(), open_store(settings.state_dir, clock=SystemClock(), create=False) as store:
         yield settings, store
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Log warnings alone: a command says in its own words what it has done, and the daemon logs what follows."""
+def quiet(level: int = logging.WARNING) -> Iterator[None]:
+    """Log warnings and worse alone, or what `level` says.
+
+    A command says in its own words what it has done, and the daemon logs what follows.
+    """
     before = structlog.get_config()["wrapper_class"]
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     try:
         yield
     finally:

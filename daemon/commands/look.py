@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Annotated
 
 import typer
 
 from config.settings import load_settings
-from daemon.commands.common import ConfigOption, JsonOption, exit_status, opened_store, until_interrupted
+from daemon.commands.common import ConfigOption, JsonOption, exit_status, opened_store, quiet, until_interrupted
 
 
 def status(
@@ -46,18 +47,25 @@ def explain(
         typer.echo(explain_path(path, settings, store))
 
 
-def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Check what a support person asks first; each line with a remedy. Exit status 5 where something fails."""
+def doctor(
+    as_json: JsonOption = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the self-test reconstruction.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Check what a support person asks first; each line with a remedy. Exit status 1 for warnings, 5 for failures."""
     with exit_status():
-        from daemon.status.doctor import examine, print_examination
+        from rich.console import Console
 
-        findings = examine(load_settings(config))
+        from daemon.status.doctor import examine, exit_status_of, print_examination
+
+        settings = load_settings(config)
+        with quiet(logging.CRITICAL), Console(stderr=True).status("") as shown:
+            findings = examine(settings, quick, shown.update)
         if as_json:
             typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
         else:
             print_examination(findings)
-        if any(finding.level == "fail" for finding in findings):
-            raise typer.Exit(5)
+        raise typer.Exit(exit_status_of(findings))
 
 
 def prune(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +16,10 @@ from typing import Final
 from config.sections import Settings
 from daemon.status.findings import Finding, fail, note, ok, warn
 
+LOCK: Final = Path(__file__).parents[2] / "requirements.lock"
+_INSTALL: Final = "make setup; where the program is installed as a service, make install."
+_TIMEX_BYTES: Final = 512  # struct timex has 208; all zero it asks and changes nothing
+_TIME_ERROR: Final = 5
 INOTIFY: Final = Path("/proc/sys/fs/inotify")
 _LOWEST_LIMITS: Final = {"max_user_watches": (65536, 1048576), "max_user_instances": (128, 1024)}
 _TORCH_WITHIN_S: Final = 120.0
@@ -32,23 +36,76 @@ def check_python() -> Iterator[Finding]:
 
 
 def check_packages() -> Iterator[Finding]:
-    """What the program needs is installed."""
+    """What the program needs is installed, in versions that it works with."""
+    from packaging.requirements import Requirement
+
     try:
         wanted = importlib.metadata.requires("meshdrop") or []
     except importlib.metadata.PackageNotFoundError:
-        yield fail("packages", "The program itself is not installed here.", "make setup")
+        yield fail("packages", "The program itself is not installed here.", _INSTALL)
         return
-    names = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in wanted if "extra ==" not in line]
-    missing = []
-    for name in names:
+    needed = [each for each in map(Requirement, wanted) if each.marker is None or each.marker.evaluate({"extra": ""})]
+    missing, wrong = [], []
+    for each in needed:
         try:
-            importlib.metadata.version(name)
+            version = importlib.metadata.version(each.name)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
+            missing.append(each.name)
+            continue
+        if not each.specifier.contains(version, prereleases=True):
+            wrong.append(f"{each.name} is {version}, and has to be {each.specifier}")
     if missing:
-        yield fail("packages", f"Missing: {', '.join(missing)}.", "make setup")
-    else:
-        yield ok("packages", f"All {len(names)} are there.")
+        yield fail("packages", f"Missing: {', '.join(missing)}.", _INSTALL)
+    if wrong:
+        yield fail("packages", f"{'; '.join(wrong)}.", _INSTALL)
+    if not missing and not wrong:
+        yield ok("packages", f"All {len(needed)} are there, in versions that the program works with.")
+    if others := _unlike_lock():
+        yield note("packages", f"Not the versions that were tested: {', '.join(others)}.", _INSTALL)
+
+
+def _unlike_lock() -> list[str]:
+    """Installed packages of other versions than requirements.lock has, in a copy of the repository."""
+    try:
+        lines = LOCK.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    others = []
+    for line in lines:
+        name, _, pinned = line.partition("#")[0].strip().partition("==")
+        try:
+            version = importlib.metadata.version(name) if pinned else ""
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if version.partition("+")[0] != pinned:  # "+cpu" is another build of the same version
+            others.append(f"{name} {version} ({pinned})")
+    return others
+
+
+def check_models() -> Iterator[Finding]:
+    """Which models a job may ask for."""
+    yield ok("model nvdiffrec", "Is part of the program; it needs no weights.")
+    yield note(
+        "model reconviagen",
+        "Is not available: a job that asks for it fails with MODEL_UNAVAILABLE. All other jobs do without.",
+        'Leave `model` out of job.toml, or set it to "nvdiffrec".',
+    )
+
+
+def check_clock() -> Iterator[Finding]:
+    """Whether the kernel knows its clock to be set by the network."""
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return
+    if state == _TIME_ERROR:
+        yield note(
+            "clock",
+            "No time server keeps this machine's clock right, as far as the kernel knows.",
+            "timedatectl set-ntp true. Times are only shown; nothing is decided by them.",
+        )
+    elif state >= 0:
+        yield ok("clock", "Is kept right by a time server.")
 
 
 def check_gpu(settings: Settings) -> Iterator[Finding]:

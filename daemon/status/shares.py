@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +24,7 @@ from daemon.status.findings import Finding, fail, note, ok, warn
 _MEGABYTE: Final = 1 << 20
 _PROBE: Final = ".trash-meshdrop-"  # a name that no inbox takes for a bundle
 _SKEW_S: Final = 60.0
+_FEW_FILES: Final = 200  # a result has about thirty, and a job's spool as many
 
 
 def check_share(path: Path, name: str, settings: Settings) -> Iterator[Finding]:
@@ -58,6 +58,8 @@ def check_share(path: Path, name: str, settings: Settings) -> Iterator[Finding]:
     if name != "state_dir" and not (path / PRIVATE).exists():
         yield note(name, "It was not used by a daemon yet.", "The daemon puts its marker there at its start.")
     yield from _check_use(path, name)
+    if name != "state_dir" and (path / PRIVATE).is_dir():
+        yield from _check_use(path / PRIVATE, name)
 
 
 def _check_use(path: Path, name: str) -> Iterator[Finding]:
@@ -77,14 +79,16 @@ def _check_use(path: Path, name: str) -> Iterator[Finding]:
         step = "deleted from"
         files.remove_tree(moved)
     except OSError as error:
-        remedy = f"Let the user {_user()} write there: chown or chmod it, or mount it with other rights."
+        remedy = (
+            f"Let the user {user_name(os.geteuid())} write there: chown or chmod it, or mount it with other rights."
+        )
         if error.errno in NO_SPACE:
             remedy = "Free some space."
         elif error.errno == errno.EROFS:
             remedy = "Mount it writable."
         yield fail(name, f"{shown(str(path))} can't be {step}: {error.strerror}.", remedy)
     else:
-        yield ok(name, f"Folders and files can be made, renamed and deleted there by {_user()}.")
+        yield ok(name, f"Folders and files can be made, renamed and deleted there by {user_name(os.geteuid())}.")
         skew_s = written_s - time.time()
         if abs(skew_s) > _SKEW_S:
             way = "ahead" if skew_s > 0 else "behind"
@@ -102,7 +106,10 @@ def _check_use(path: Path, name: str) -> Iterator[Finding]:
 def _lost_root(path: Path, name: str, settings: Settings) -> Finding | None:
     """What is wrong where a daemon has used the folder before, and it is not the one that is there now."""
     files = Files()
-    if not is_known(path, settings.state_dir, files):
+    try:
+        if not is_known(path, settings.state_dir, files):
+            return None
+    except OSError:  # what is wrong with the state folder is said where that is checked
         return None
     try:
         open_root(path, name.split(maxsplit=1)[0], settings.state_dir, files, SystemClock())
@@ -112,13 +119,18 @@ def _lost_root(path: Path, name: str, settings: Settings) -> Finding | None:
 
 
 def check_space(path: Path, name: str, settings: Settings) -> Iterator[Finding]:
-    """Free space, against what a job needs to start."""
+    """Free space and files, against what a job needs to start."""
     while not path.exists():
         path = path.parent
-    free_mb = shutil.disk_usage(path).free / _MEGABYTE
+    facts = os.statvfs(path)
+    free_mb = facts.f_bavail * facts.f_frsize / _MEGABYTE
     reserve_mb = settings.run.reserve_mb
     sentence = f"{free_mb / 1024:.1f} GB free"
-    if free_mb < reserve_mb:
+    if facts.f_files and facts.f_favail < _FEW_FILES:  # file systems that count none say 0 of 0
+        yield fail(
+            name, f"{sentence}, but room for only {facts.f_favail} more files.", "Delete files: inodes are used up."
+        )
+    elif free_mb < reserve_mb:
         yield fail(name, f"{sentence}; below run.reserve_mb ({reserve_mb}) no job starts.", "Free some space.")
     elif free_mb < 4 * reserve_mb:
         yield warn(name, f"{sentence}.", "That is enough for few results; see `meshdrop prune`.")
@@ -126,10 +138,11 @@ def check_space(path: Path, name: str, settings: Settings) -> Iterator[Finding]:
         yield ok(name, f"{sentence}.")
 
 
-def _user() -> str:
+def user_name(uid: int) -> str:
+    """A user's name; the number of one that has none."""
     import pwd
 
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.geteuid())
+        return str(uid)

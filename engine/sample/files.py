@@ -31,6 +31,7 @@ def make_sample(
     size_px: int = 2048,
     background: Background = "off_white",
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    grid: int = 224,
 ) -> Path:
     """Write a sample and return its bundle folder.
 
@@ -39,7 +40,7 @@ def make_sample(
     white with their masks. The arguments are `sample_scene`'s, whose errors it raises, and OSError.
     """
     scene = sample_scene(
-        object_name, fov_deg, encoding, layout, size_px, background=background, offset=offset, grid=224
+        object_name, fov_deg, encoding, layout, size_px, background=background, offset=offset, grid=grid
     )
     bundle, truth = out / "bundle", out / "ground_truth"
     for folder in (bundle / RGB_DIR, bundle / DEPTH_DIR, truth / "novel"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
@@ -31,7 +32,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(house: House, name: str) -> list[Finding]:
-    return [finding for finding in doctor.examine(house.settings) if finding.name.startswith(name)]
+    return [finding for finding in doctor.examine(house.settings, quick=True) if finding.name.startswith(name)]
 
 
 def worst(findings: list[Finding]) -> str:
@@ -43,7 +44,7 @@ def test_a_sound_house_has_no_failure(house: House) -> None:
     from daemon.clock import SystemClock
 
     house.beat(beat_at=SystemClock().now())
-    findings = doctor.examine(house.settings)
+    findings = doctor.examine(house.settings, quick=True)
     assert [finding for finding in findings if finding.level == "fail"] == []
     names = {finding.name for finding in findings}
     assert names >= {"python", "packages", "gpu", "settings", "inbox", "outbox", "state_dir", "database", "daemon"}
@@ -56,7 +57,7 @@ def test_a_sound_house_has_no_failure(house: House) -> None:
 def test_every_complaint_has_a_remedy(house: House) -> None:
     shutil.rmtree(house.settings.inbox)
     house.configure(publish={"group": "no such group"}, engine={"device": "cuda"}, run={"reserve_mb": 10**12})
-    complaints = [finding for finding in doctor.examine(house.settings) if finding.level == "fail"]
+    complaints = [finding for finding in doctor.examine(house.settings, quick=True) if finding.level == "fail"]
     assert {finding.name for finding in complaints} >= {"gpu", "publish.group", "outbox", "state_dir"}
     assert all(finding.remedy for finding in complaints)
 
@@ -185,9 +186,55 @@ def test_a_clock_that_was_put_back(house: House, monkeypatch: pytest.MonkeyPatch
 def test_an_old_python_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.platform, "python_version", lambda: "3.9.2")
     assert [finding.level for finding in machine.check_python()] == ["fail"]
-    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda name: ["no-such-package>=1"])
-    (finding,) = machine.check_packages()
-    assert "no-such-package" in finding.sentence
+
+
+def test_packages_that_are_missing_or_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a distribution of the same name that is found first, and wants more."""
+    facts = tmp_path / "meshdrop-9.dist-info" / "METADATA"
+    facts.parent.mkdir()
+    wanted = ["no-such-package>=1", "rich>=999", "typer>=0.12", 'usd-core>=24.5; extra == "usdz"']
+    facts.write_text(
+        "Metadata-Version: 2.1\nName: meshdrop\nVersion: 9\n" + "".join(f"Requires-Dist: {each}\n" for each in wanted)
+    )
+    (tmp_path / "requirements.lock").write_text("# pinned\ntyper==0.0.1\nabsent==1  # tool\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(machine, "LOCK", tmp_path / "requirements.lock")
+    missing, wrong, untested = machine.check_packages()
+    assert (missing.level, missing.sentence) == ("fail", "Missing: no-such-package.")
+    assert wrong.level == "fail"
+    assert re.fullmatch(r"rich is \d[\d.]+, and has to be >=999\.", wrong.sentence)
+    assert untested.level == "note"
+    assert "typer" in untested.sentence
+    assert "absent" not in untested.sentence
+    assert all("make setup" in (finding.remedy or "") for finding in (missing, wrong, untested))
+
+
+def test_what_reconviagen_means_for_jobs() -> None:
+    (finding,) = [finding for finding in machine.check_models() if "reconviagen" in finding.name]
+    assert finding.level == "note"
+    assert "MODEL_UNAVAILABLE" in finding.sentence
+
+
+@pytest.mark.parametrize(("state", "level"), [(0, "ok"), (5, "note"), (-1, None)])
+def test_a_clock_that_nobody_sets(monkeypatch: pytest.MonkeyPatch, state: int, level: str | None) -> None:
+    class Kernel:
+        @staticmethod
+        def adjtimex(facts: object) -> int:
+            return state
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name, use_errno: Kernel)
+    assert [finding.level for finding in machine.check_clock()] == ([level] if level else [])
+
+
+def test_the_kernel_is_really_asked_for_its_clock() -> None:
+    assert [finding.name for finding in machine.check_clock()] == ["clock"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "status"), [(["ok", "note"], 0), (["ok", "warn", "note"], 1), (["fail", "warn"], 5)]
+)
+def test_the_exit_status_is_for_monitoring(levels: list[Any], status: int) -> None:
+    assert doctor.exit_status_of([Finding("x", level, "x") for level in levels]) == status
 
 
 @pytest.mark.parametrize(("device", "level"), [("auto", "note"), ("cuda", "fail"), ("cpu", "note")])
