@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _ANSWER_WITHIN_S: Final = 10.0
 _EXIT_STATUS: Final = {"ok": 0, "note": 0, "warn": 1, "fail": 5}
-_SLOW_SHARE: Final = "Check the network and the file server. Jobs of that share wait until it answers; all others go on."
+_SLOW_SHARE: Final = "Check the network and the file server. Jobs of that share wait until it answers, others go on."
 
 
 def examine(settings: Settings, quick: bool = False, say: Callable[[str], None] = lambda what: None) -> list[Finding]:
