@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from engine.texture.bake import Texturing, texture
+from engine.texture.selection import GRAZING_COSINE, SEEN_COSINE
 
-__all__ = ["Texturing", "texture"]
+__all__ = ["GRAZING_COSINE", "SEEN_COSINE", "Texturing", "texture"]
