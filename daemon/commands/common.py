@@ -43,6 +43,8 @@ def exit_status() -> Iterator[None]:
         named = error.kind != "usage" or type(error).__dict__.get("code")
         print_error(error.message, code=error.code if named else None, suggestion=error.suggestion)
         raise typer.Exit(error.exit_status) from None
+    except BrokenPipeError:  # whoever reads the output has had enough: no error of ours
+        raise
     except OSError as error:
         print_error(f"{error.filename or 'A file'}: {error.strerror}", code=ShareUnavailable.code)
         raise typer.Exit(ShareUnavailable.exit_status) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -20,20 +21,21 @@ def status(
 ) -> None:
     """Show the daemon's health, the queue, what waits and why, and the last results."""
     from daemon.clock import SystemClock
-    from daemon.status import collect, print_status
+    from daemon.status import Screen, collect, print_status
 
-    with exit_status(), opened_store(config) as (settings, store), until_interrupted() as interrupted:
-        while True:
+    with exit_status(), opened_store(config) as (settings, store), ExitStack() as stack:
+        if not watch:
             facts = collect(store, settings, SystemClock())
-            if as_json:
-                typer.echo(facts.model_dump_json(indent=None if watch else 2))
-            else:
-                print_status(facts, clear=watch)
-            if not watch or interrupted:
-                return
-            time.sleep(1.0)
-            if interrupted:
-                return
+            typer.echo(facts.model_dump_json(indent=2)) if as_json else print_status(facts)
+            return
+        interrupted = stack.enter_context(until_interrupted())
+        screen = None if as_json else stack.enter_context(Screen().taken())
+        while not interrupted:
+            facts = collect(store, settings, SystemClock())
+            screen.show(facts) if screen else typer.echo(facts.model_dump_json())
+            for _ in range(10):
+                if not interrupted:
+                    time.sleep(0.1)
 
 
 def explain(

@@ -3,6 +3,6 @@
 from daemon.status.collect import collect
 from daemon.status.live import LiveFiles
 from daemon.status.model import Status
-from daemon.status.show import print_status
+from daemon.status.show import Screen, print_status
 
-__all__ = ["LiveFiles", "Status", "collect", "print_status"]
+__all__ = ["LiveFiles", "Screen", "Status", "collect", "print_status"]
