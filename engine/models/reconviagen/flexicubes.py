@@ -116,10 +116,8 @@ def extract(cells: Tensor, features: Tensor, resolution: int) -> RawMesh:
     cells: [N, 3] int64, each once. features: [N, 101] float32, see `MESH_CHANNELS`. resolution: cells along an axis.
     Returns the mesh; it is empty where no cell is cut.
     """
-    sdf, deform, weights, color = features.split(list(MESH_CHANNELS.values()), dim=1)
-    corners = _corners(
-        cells, resolution, sdf - 1.0 / resolution, deform.unflatten(1, (8, 3)), color.unflatten(1, (8, 6))
-    )
+    sdf, deform, weights, color = _columns(features)
+    corners = _corners(cells, resolution, sdf - 1.0 / resolution, deform.reshape(-1, 8, 3), color.reshape(-1, 8, 6))
     cut = _surface_cells(corners, resolution)
     device, side = cells.device, resolution + 1
     offsets = _numbers(torch.tensor(CORNERS, device=device), side)

@@ -45,9 +45,10 @@ class StructureFlow(nn.Module):
         self.shape = shape
         width = shape.model_channels
         self.t_embedder = TimeEmbedding(width)
-        axis = torch.arange(shape.resolution)
-        cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-        self.register_buffer("pos_emb", position_embedding(cells, width))
+        with torch.device("cpu"):  # also where the network is built without memory: it is a constant
+            axis = torch.arange(shape.resolution)
+            cells = torch.cartesian_prod(axis, axis, axis)
+            self.register_buffer("pos_emb", position_embedding(cells, width))
         self.input_layer = nn.Linear(shape.in_channels, width)
         self.blocks = nn.ModuleList(
             ModulatedBlock(width, shape.context_channels, shape.heads) for _ in range(shape.blocks)
