@@ -31,6 +31,7 @@ from engine.quality.closeup import Closeup, closeup, closeup_boxes
 from engine.quality.facts import MeshFacts, mesh_facts
 from engine.quality.kernels import compose
 from engine.quality.metrics import (
+    BANDS,
     MARGIN_PX,
     Box,
     Float32,
@@ -216,7 +217,15 @@ def compare(
         intersection_over_union(m_in, m_out),
     )
     drawn = rgb.copy()
-    drawn[box.slices] = np.rint(np.clip(composite, 0, 1) * 255).astype(np.uint8)
+    into = drawn[box.slices]
+
+    def quantise(rows: tuple[int, int]) -> None:
+        part = composite[slice(*rows)]
+        np.clip(part, 0, 1, out=part)
+        part *= 255
+        into[slice(*rows)] = np.rint(part, out=part)
+
+    parallel_map(quantise, row_bands(len(composite), BANDS))
     return figures, _thumbnails(rgb, drawn, box), drawn
 
 
