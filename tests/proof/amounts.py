@@ -1,0 +1,47 @@
+"""How much of each is done, and what came out of it: told by the environment, so that one suite serves all.
+
+`make test` does the least of each; `python -m tests.proof` and `make soak` ask for more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+def amount(name: str, least: int) -> int:
+    """How many of something: PROOF_<NAME>, or the least."""
+    return int(os.environ.get(f"PROOF_{name.upper()}", least))
+
+
+def seconds(name: str, least: float) -> float:
+    """For how long at most: PROOF_<NAME>_S, or the least."""
+    return float(os.environ.get(f"PROOF_{name.upper()}_S", least))
+
+
+class Budget:
+    """Time that may be spent."""
+
+    def __init__(self, name: str, least: float) -> None:
+        self.begin_s = time.monotonic()
+        self.end_s = self.begin_s + seconds(name, least)
+
+    @property
+    def spent(self) -> bool:
+        return time.monotonic() >= self.end_s
+
+    @property
+    def took_s(self) -> float:
+        return time.monotonic() - self.begin_s
+
+
+def tell(name: str, **figures: Any) -> None:
+    """Print what came out, and keep it for the report where one is being made."""
+    print(f"{name}: {figures}")
+    folder = os.environ.get("PROOF_FIGURES")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.json").write_text(json.dumps(figures, default=str))
