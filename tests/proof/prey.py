@@ -176,9 +176,8 @@ class Prey:
             done = len(jobs) == len(names) and all(job.state in FINAL for job in jobs.values())
             if done and all(job.state is State.FAILURE or self._is_away(job) for job in jobs.values()):
                 return True
-            assert time.monotonic() < end_s, (
-                f"{[(j.entry, j.state, j.hold_reason) for j in jobs.values()]} {self.tail()}"
-            )
+            told = [(job.entry, job.state, job.hold_reason) for job in jobs.values()]
+            assert time.monotonic() < end_s, f"{told} {self.tail()}"
             time.sleep(0.05)
 
     def _is_away(self, job: Job) -> bool:

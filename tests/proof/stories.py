@@ -64,6 +64,8 @@ ENDS = {"refused": State.FAILURE, "failed": State.FAILURE, "cancelled": State.CA
 def fault(kind: str, at: int, number: int, *, lasting: bool = False, **settings: Any) -> Ended:
     """Let call `at` fail, and all after it for a while where that is `lasting`; then all must come to its end."""
     with scratch() as folder:
+        if lasting:  # fewer looks at what fails for minutes
+            settings = {"watch": {"poll_s": 5.0}, "run": {"hold_retry_s": 20.0}, **settings}
         house = prepared(folder, kind, **settings)
         try:
             house.files.fail(at, error_of(number), None if lasting else 1)

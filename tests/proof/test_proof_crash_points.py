@@ -57,7 +57,7 @@ class Hunt:
         return self._prey
 
     def strike(self, kind: str, step: str, moment: str, nth: int = 1) -> None:
-        """Kill it there, start it again, and see that nothing has come of it. What has is kept, and the hunt goes on."""
+        """Kill it there, start it again, and see that nothing has come of it; what has is kept."""
         try:
             self._strike(kind, step, moment, nth)
         except AssertionError as error:

@@ -4,8 +4,8 @@ The steps are those at which something is made durable: each write, rename, remo
 `daemon.files.Files`, and each commit of the store. Which step is the last stands in `armed.json` beside the settings;
 `steps.txt` there, where it exists, gets the name of every step that is passed. Production code knows nothing of it.
 
-Started alone it is a nursery: it has imported all that a daemon needs and forks one for each line that it reads, so that
-a thousand starts do not cost a thousand imports. Each daemon is a process of its own, to be killed like any other.
+Started alone it is a nursery: it has imported all that a daemon needs and forks one for each line that it reads, so
+that a thousand starts do not cost a thousand imports. Each daemon is a process of its own, to be killed like any.
 """
 
 from __future__ import annotations
@@ -164,9 +164,7 @@ def _named(method: str, real: Callable[..., Any], local: threading.local) -> Cal
         name = method
         if method == "transition":
             name = f"{method} to {given[2]}"
-        elif method == "update":
-            name = f"{method} {' '.join(sorted(more))}"
-        elif method == "remember":
+        elif method in ("update", "remember"):
             name = f"{method} {' '.join(sorted(more))}"
         local.name = name
         try:
@@ -204,7 +202,7 @@ def work(folder: Path, arguments: Sequence[str]) -> None:
     from tests.daemon_stand_in.fake import reconstruct
 
     steps = Steps(folder, whom=os.getppid())
-    with mock.patch("daemon.worker.server.Files", lambda: DyingFiles(steps)):
+    with mock.patch("daemon.worker.server.Files", return_value=DyingFiles(steps)):
         serve(reconstruct=reconstruct, arguments=arguments)
 
 
@@ -244,7 +242,7 @@ def _be_born(folder: Path) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         sys.stdin, sys.stdout, sys.stderr = (
-            open(number, mode, closefd=False, buffering=buffering, encoding="utf-8")  # noqa: PTH123, SIM115
+            open(number, mode, closefd=False, buffering=buffering, encoding="utf-8")  # noqa: SIM115
             for number, mode, buffering in ((0, "r", -1), (1, "w", 1), (2, "w", 1))
         )
         status = run(folder)
