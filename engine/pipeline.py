@@ -33,6 +33,7 @@ from engine.preview import write_contact_sheet, write_previews
 from engine.progress import OnProgress, ShouldCancel, Tracker
 from engine.quality import MEANING, cameras_json, dump, evaluate, quality_json, versions
 from engine.register import register
+from engine.report import Subject, write_report
 from engine.segment import segment
 from engine.staging import staged_folder, storage_error
 from engine.surface import extract_surface
@@ -45,7 +46,8 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
     "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "register": 1.0, "surface": 2.0,
-    "texture": 5.0, "export": 1.2, "preview": 2.8, "quality": 3.5,
+    "texture": 5.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
+    "report": 0.8,
 }  # fmt: skip
 
 
@@ -167,6 +169,19 @@ def _run(
         (folder / file).write_text(dump(document), encoding="utf-8")
     files += documents
     title = shown(path.resolve().name if name is None else name)
+    with tracker.stage("report") as checkpoint:
+        subject = Subject(
+            title,
+            delivered,
+            quality,
+            evaluation,
+            registrations,
+            texturing.face_confidence,
+            previews.poster,
+            asked,
+            bundle.notes,
+        )
+        files += write_report(subject, folder, files, checkpoint)
     job = _job_json(title, bundle, asked, folder, files)
     (folder / "job.json").write_text(dump(job), encoding="utf-8")
     return quality["status"], quality, (*files, "job.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,8 +61,12 @@ def test_two_runs_give_the_same_bytes(small: Path, tmp_path: Path) -> None:
     options = JobOptions(quality="draft", formats=("obj", "glb", "ply", "stl"))
     first, second = (reconstruct(small, tmp_path / name, options) for name in ("a", "b"))
     for name in first.files:
-        if name not in ("quality.json", "job.json"):  # they hold times and digests of times
+        if name not in ("quality.json", "job.json", "report.html"):  # they hold times and digests of times
             assert (first.out / name).read_bytes() == (second.out / name).read_bytes(), name
+    pages = [(run.out / "report.html").read_text() for run in (first, second)]
+    assert '<div class="card pad stack" data-varies>' in pages[0]
+    a, b = (re.sub(r"<(\w+)[^>]*data-varies>.*?</\1>", "", page, flags=re.S) for page in pages)
+    assert a == b
     a, b = (json.loads((run.out / "quality.json").read_text()) for run in (first, second))
     del a["timings_s"], b["timings_s"]
     assert a == b
