@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from engine.models.reconviagen.layers import ConditionedBlock
+from engine.models.reconviagen.layers import ConditionedBlock, Context
 
 LAYERS: Final = (4, 11, 17, 23)
 """The aggregator's layers that both conditions look at, one for each of their four parts."""
@@ -50,9 +50,8 @@ class StructureCondition(nn.Module):
         """
         h: Tensor = self.multiview_cond_tokens
         for block, layer in zip(self.cond_blocks, aggregated, strict=True):
-            assert isinstance(block, ConditionedBlock)
             context = torch.cat([layer[:, :, SPECIAL_TOKENS:], patches], dim=-1).flatten(1, 2)
-            h = block(h, [block.cross_attn.keys_values(context)])
+            h = block(h, Context([context]))
         return h
 
 

@@ -91,12 +91,12 @@ class LatentFlow(nn.Module):
         set_torso_precision([self.input_blocks, self.blocks, self.out_blocks], dtype)
         self.dtype = dtype
 
-    def contexts(self, views: Sequence[Tensor]) -> list[Context]:
-        """Compute what the blocks look at, once for all steps.
+    def contexts(self, views: Sequence[Tensor], *, keep: bool = True) -> list[Context | None]:
+        """What the blocks look at, to be used in all steps.
 
-        views: [1, T, C'] each. Returns a context for each block.
+        views: [1, L, C'] each. keep: see `Context`. Returns a context for each block.
         """
-        return [[block.cross_attn.keys_values(view) for view in views] for block in self._modulated()]
+        return [Context(views, keep=keep) for _ in self.blocks]
 
     def _modulated(self) -> list[ModulatedBlock]:
         return [block for block in self.blocks if isinstance(block, ModulatedBlock)]
@@ -110,7 +110,7 @@ class LatentFlow(nn.Module):
         return steps
 
     def forward(
-        self, x: SparseGrid, time: Tensor, contexts: Sequence[Context], mergings: Sequence[Merging]
+        self, x: SparseGrid, time: Tensor, contexts: Sequence[Context | None], mergings: Sequence[Merging]
     ) -> SparseGrid:
         """Predict the velocity.
 

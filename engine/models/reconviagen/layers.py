@@ -7,14 +7,11 @@ Scalable and Versatile 3D Generation", arXiv:2412.01506; its transformer blocks 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-Context = list[tuple[Tensor, Tensor]] | None
-"""What a cross-attention looks at: keys and values [1, heads, tokens, width] a view; None is the zero condition."""
 
 _LONGEST_PERIOD = 10_000.0
 
@@ -70,11 +67,29 @@ class SelfAttention(nn.Module):
         return out
 
 
-class CrossAttention(nn.Module):
-    """Multi-head attention to a condition, whose keys and values are computed apart: it stays the same over the steps.
+class Context:
+    """What one cross-attention looks at; it stays the same over all steps of a flow.
 
-    Attention to several views is the plain mean over the views.
+    views: [1, L, C'] each; attention to several is the plain mean over them. keep: compute their keys and values at the
+    first look and keep them, or anew at each, which takes no memory.
     """
+
+    def __init__(self, views: Sequence[Tensor], *, keep: bool = True) -> None:
+        self.views = views
+        self.keep = keep
+        self._kept: list[tuple[Tensor, Tensor]] = []
+
+    def keys_values(self, attention: CrossAttention) -> Iterable[tuple[Tensor, Tensor]]:
+        """Keys and values [1, heads, L, width] of each view."""
+        if not self.keep:
+            return (attention.keys_values(view) for view in self.views)
+        if not self._kept:
+            self._kept = [attention.keys_values(view) for view in self.views]
+        return self._kept
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention to a condition."""
 
     def __init__(self, channels: int, context_channels: int, heads: int) -> None:
         super().__init__()
@@ -88,8 +103,8 @@ class CrossAttention(nn.Module):
         k, v = self.to_kv(context.to(self.to_kv.weight.dtype)).unflatten(-1, (2, self.heads, -1)).unbind(2)
         return k.transpose(1, 2), v.transpose(1, 2)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """x: [B, L, C]; context: of `keys_values`, a pair a view. Returns [B, L, C].
+    def forward(self, x: Tensor, context: Context | None) -> Tensor:
+        """x: [B, L, C]; context: None is the zero condition. Returns [B, L, C].
 
         All keys of the zero condition are the same, and so are its values: it comes to the values' bias, and no
         attention has to be computed.
@@ -98,8 +113,10 @@ class CrossAttention(nn.Module):
             constant: Tensor = self.to_out(self.to_kv.bias[self.to_q.out_features :])
             return constant.to(x.dtype).expand_as(x)
         q = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        views = [functional.scaled_dot_product_attention(q, k, v) for k, v in context]
-        h = views[0] if len(views) == 1 else torch.stack(views).mean(dim=0)
+        total = torch.zeros_like(q)
+        for k, v in context.keys_values(self):
+            total = total + functional.scaled_dot_product_attention(q, k, v)
+        h = total / len(context.views)
         out: Tensor = self.to_out(h.transpose(1, 2).flatten(2))
         return out
 
@@ -129,7 +146,7 @@ class ConditionedBlock(nn.Module):
         self.cross_attn = CrossAttention(channels, context_channels, heads)
         self.mlp = FeedForward(channels)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None) -> Tensor:
         """x: [B, L, C]; the same comes out."""
         x = x + self.self_attn(self.norm1(x))
         x = x + self.cross_attn(self.norm2(x), context)
@@ -144,7 +161,7 @@ class ModulatedBlock(ConditionedBlock):
         super().__init__(channels, context_channels, heads)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(channels, 6 * channels))
 
-    def forward(self, x: Tensor, context: Context, time: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None, time: Tensor | None = None) -> Tensor:
         """x: [B, L, C]; time: [B, C], the embedded time. Returns [B, L, C]."""
         if time is None:
             raise TypeError("a modulated block needs the time")

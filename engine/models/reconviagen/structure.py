@@ -61,14 +61,14 @@ class StructureFlow(nn.Module):
         set_torso_precision([self.blocks], dtype)
         self.dtype = dtype
 
-    def contexts(self, views: Sequence[Tensor]) -> list[Context]:
-        """Compute what the blocks look at, once for all steps.
+    def contexts(self, views: Sequence[Tensor], *, keep: bool = True) -> list[Context | None]:
+        """What the blocks look at, to be used in all steps.
 
-        views: [1, L, C'] each. Returns a context for each block.
+        views: [1, L, C'] each. keep: see `Context`. Returns a context for each block.
         """
-        return [[block.cross_attn.keys_values(view) for view in views] for block in _modulated(self.blocks)]
+        return [Context(views, keep=keep) for _ in self.blocks]
 
-    def forward(self, x: Tensor, time: Tensor, contexts: Sequence[Context]) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, contexts: Sequence[Context | None]) -> Tensor:
         """Predict the velocity.
 
         x: [1, C, R, R, R] float32. time: [1], 0 to 1000. contexts: one for each block; None is the zero condition.
