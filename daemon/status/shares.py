@@ -88,7 +88,8 @@ def _check_use(path: Path, name: str) -> Iterator[Finding]:
             remedy = "Mount it writable."
         yield fail(name, f"{shown(str(path))} can't be {step}: {error.strerror}.", remedy)
     else:
-        yield ok(name, f"Folders and files can be made, renamed and deleted there by {user_name(os.geteuid())}.")
+        who = user_name(os.geteuid())
+        yield ok(name, f"Folders and files can be made, renamed and deleted by {who} in {shown(str(path))}.")
         skew_s = written_s - time.time()
         if abs(skew_s) > _SKEW_S:
             way = "ahead" if skew_s > 0 else "behind"

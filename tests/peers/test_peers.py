@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from config.bundle_layout import IMAGE_DIRS, VIEW_NAMES
 from daemon.states import State
-from tests.daemon_stand_in import make_bundle, make_zip
+from tests.daemon_stand_in import ROOT, make_bundle, make_zip
 from tests.service.conftest import make_daemon  # noqa: F401 - a fixture
 from tests.service.daemon_process import Daemon, until
 
@@ -188,7 +189,8 @@ SMB_CONF = """
   guest account = {user}
   load printers = no
   disable spoolss = yes
-  strict allocate = {preallocate}
+"""
+PLAIN = """
 [drop]
   path = {inbox}
   guest ok = yes
@@ -198,7 +200,24 @@ SMB_CONF = """
 """
 
 
-@pytest.fixture(params=["no", "yes"], ids=["plain", "preallocating"])
+def smb_recipe(inbox: Path) -> str:
+    """The share of docs/operations.md, open to a guest."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    found = re.search(r"^```ini\n(\[meshdrop\]\n.*?)^```", text, re.M | re.S)
+    assert found
+    text = found[1].replace("[meshdrop]", "[drop]")
+    changes = {
+        r"path = .*": f"path = {inbox}",
+        r"valid users = .*": "guest ok = yes",
+        r"force group = .*": "force group = root",
+    }
+    for old, new in changes.items():
+        text, count = re.subn(rf"^(\s+){old}$", rf"\1{new}", text, flags=re.M)
+        assert count == 1, old
+    return text
+
+
+@pytest.fixture(params=["plain", "preallocating", "recipe"])
 def samba(daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[int]:
     """A Samba server on loopback that shares the inbox; its port."""
     import pwd
@@ -210,9 +229,10 @@ def samba(daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[int]:
     (daemon.folder / "smb").mkdir()
     conf = daemon.folder / "smb.conf"
     user = pwd.getpwuid(os.geteuid()).pw_name
-    conf.write_text(
-        SMB_CONF.format(port=port, folder=daemon.folder, inbox=daemon.inbox, user=user, preallocate=request.param)
-    )
+    share = PLAIN.format(inbox=daemon.inbox) + f"  strict allocate = {request.param == 'preallocating'}\n"
+    if request.param == "recipe":
+        share = smb_recipe(daemon.inbox)
+    conf.write_text(SMB_CONF.format(port=port, folder=daemon.folder, user=user) + share)
     server = subprocess.Popen(
         ["smbd", "--foreground", "--no-process-group", "--debug-stdout", "-s", str(conf)],
         stdout=subprocess.DEVNULL,
@@ -242,6 +262,43 @@ def smbclient(port: int, script: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+@needs("testparm")
+def test_samba_understands_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "smb.conf").write_text(f"[global]\n  server role = standalone server\n{smb_recipe(tmp_path)}")
+    done = subprocess.run(
+        ["testparm", "--suppress-prompt", str(tmp_path / "smb.conf")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nknown parameter" not in done.stderr, done.stderr
+    assert "gnoring" not in done.stderr, done.stderr
+    for line in ("vfs objects = catia fruit streams_xattr", "oplocks = No", "directory mask = 02775"):
+        assert line in done.stdout
+
+
+@root_only
+@needs("smbd", "smbclient")
+@pytest.mark.parametrize("samba", ["recipe"], indirect=True)
+def test_samba_by_the_recipe_hides_what_is_the_daemons(daemon: Daemon, samba: int) -> None:
+    daemon.inbox.chmod(0o2775)
+    daemon.start()
+    made = daemon.folder / "made" / "a b:c.png"
+    made.parent.mkdir()
+    made.write_bytes(b"x")
+    smbclient(samba, f'lcd "{made.parent}"; mkdir new; cd new; put "a b:c.png" x.png')
+    status = (daemon.inbox / "new").stat()
+    assert status.st_mode & 0o7777 == daemon.inbox.stat().st_mode & 0o7777
+    assert (daemon.inbox / "new" / "x.png").stat().st_mode & 0o7777 == 0o664
+    seen = subprocess.run(
+        ["smbclient", "-N", "-p", str(samba), "//127.0.0.1/drop", "-c", "ls"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert "new" in seen
+    assert ".meshdrop" not in seen
 
 
 @root_only
