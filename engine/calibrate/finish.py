@@ -25,8 +25,10 @@ from engine.calibrate.settle import (
 
 Floats = NDArray[np.float64]
 
-REACHES_PX: Final = (6.0, 4.0, 3.0, 2.0, 2.0, 2.0)
+REACHES_PX: Final = (6.0, 4.0, 3.0, 2.0, 1.5, 1.5)
 """Biweight's limit, step by step: outlines leave ranges within a few pixels."""
+APART_PX: Final = 2.0
+"""Biweight's limit for how well surfaces meet in the end."""
 ENOUGH: Final = 500
 """Fewer meeting points don't decide the rounding."""
 PLAIN: Final = 0.1
@@ -98,5 +100,5 @@ def _joined(observation: Observation, slopes: Slopes, family: Family, full: Floa
         end = levelled(end, family, observation.flat)
     meetings = distances(slopes, end, family, poses, shift, FAR_APART_PX)
     r = np.concatenate([rows[:, 0] for _, _, rows in meetings]) if meetings else np.zeros(0)
-    loss = 1 - np.maximum(1 - (r / REACHES_PX[-1]) ** 2, 0) ** 3
+    loss = 1 - np.maximum(1 - (r / APART_PX) ** 2, 0) ** 3
     return Finished(family, end, float(loss.mean()) if len(r) else 1.0, len(r))

@@ -35,12 +35,10 @@ ALIKE: Final = 0.9
 """Least cosine between two views' normals: at a corner, two faces come near each other that are not the same one."""
 SPACING_PX: Final = 5
 """Points are taken from such a grid: nearer ones repeat each other's error."""
-SIGMA_PX: Final = 0.3
-"""Measured at the truth: three points of four are within this of the other view's surface."""
-SCATTER_FROM: Final = 10
-"""Points of a pair from which on its mean counts."""
-LEAST_SHARED_PX: Final = 0.05
-"""The error that points of a pair share at least."""
+SIGMA_PX: Final = 0.45
+"""What a point counts for. Measured at the truth, points scatter by 0.15 to 0.4 about the other view's surface, and a
+pair's mean by more than the points' own scatter explains: neighbours share their error. Counting every point for less
+makes up for that, and leaves a say to the outlines where points are few."""
 MIN_DEPTH: Final = 0.02
 
 
@@ -202,20 +200,14 @@ def distances(slopes: Slopes, full: Floats, family: Family, poses: Floats, shift
 def meeting_system(meetings: list[Meeting], reach: float) -> tuple[Floats, Floats]:
     """Gauss-Newton's matrix [13, 13] and gradient [13] of the distances, weighted by Tukey's biweight at `reach`.
 
-    A pair of views shares an error besides its points' own: smoothing rounds edges off. How much is seen by how far the
-    pairs' means scatter about 0 (a variance component), and bounds what many points of one pair can weigh.
+    Every point counts alike, whatever pair of views it belongs to. A pair's mean distance is mostly the very error of
+    the ranges that is looked for, as long as they are off: a scatter of the pairs taken from these means is too large,
+    and pairs weighed down by it leave the ranges where they were.
     """
     A, gradient = np.zeros((13, 13)), np.zeros(13)
-    biweights = [(1 - (rows[:, 0] / reach) ** 2) ** 2 for _, _, rows in meetings]
-    means = [
-        abs(float(w @ rows[:, 0] / w.sum()))
-        for (_, _, rows), w in zip(meetings, biweights, strict=True)
-        if len(rows) >= SCATTER_FROM
-    ]
-    shared = max(LEAST_SHARED_PX, 1.4826 * float(np.median(means)) if means else reach)
-    for (a, b, rows), biweight in zip(meetings, biweights, strict=True):
+    for a, b, rows in meetings:
         r, by_a, by_b, ta, tb = rows.T
-        weight = biweight / (SIGMA_PX**2 + len(rows) * shared**2)
+        weight = (1 - (r / reach) ** 2) ** 2 / SIGMA_PX**2
         J = np.stack([by_a, by_a * ta, by_b, by_b * tb])
         slots = [1 + a, 7 + a, 1 + b, 7 + b]
         A[np.ix_(slots, slots)] += (J * weight) @ J.T

@@ -10,7 +10,7 @@ from calibrate_scenes import scene
 from test_calibrate_settle import look, truth_of
 
 from engine.calibrate.finish import finish
-from engine.calibrate.overlap import Slopes, distances
+from engine.calibrate.overlap import Slopes, distances, meeting_system
 
 CASES = [
     ("locomotive", 40.0, "view_max", "canonical"),
@@ -78,3 +78,21 @@ def test_the_rounding_is_told_by_how_surfaces_meet(told: str) -> None:
     start[7:13] *= 1.002
     found = finish(look(sample), replace(family, rounding=told), start, poses)  # type: ignore[arg-type]
     assert found.family.rounding == family.rounding
+
+
+@pytest.mark.parametrize("off_px", [0.0, 0.8])
+def test_many_points_weigh_more_than_few_however_far_the_ranges_are_off(off_px: float) -> None:
+    def pair(a: int, b: int, count: int) -> tuple[int, int, np.ndarray]:
+        noise = np.random.default_rng(count).normal(0, 0.2, count)
+        return (
+            a,
+            b,
+            np.column_stack([off_px + noise, np.ones((count, 1)), -np.ones((count, 1)), np.full((count, 2), 0.8)]),
+        )
+
+    A, gradient = meeting_system([pair(0, 2, 2000), pair(1, 3, 20)], 4.0)
+    assert A[7, 7] / A[8, 8] == pytest.approx(100, rel=0.15)
+    assert np.allclose(A, A.T)
+    # the step that brings each pair together is the error itself
+    for view in (7, 8):
+        assert gradient[view] / A[view, view] * 0.8 == pytest.approx(off_px, abs=0.12)
