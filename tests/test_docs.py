@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import typer.main
+from pydantic import ValidationError
 
 from config.errors import error_classes
+from config.job import JobOptions
+from config.sections import Settings
 from daemon.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -161,6 +166,34 @@ def test_a_command_that_can_not_be_given_is_noticed(command: str) -> None:
     ((*words,),) = _shown_commands(f"```sh\n{command}   # and why\n```\n")
     with pytest.raises((Exception, SystemExit)):
         _check(words)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_in_other_languages_are_right(path: Path) -> None:
+    for language, block in FENCE.findall(path.read_text()):
+        _check_example(language, block)
+
+
+def _check_example(language: str, block: str) -> None:
+    if language == "python":
+        compile(block, "example", "exec")
+    elif language == "json":
+        json.loads(block)
+    elif language == "toml":
+        table = tomllib.loads(block)
+        try:
+            JobOptions.model_validate(table)
+        except ValidationError:
+            Settings.model_validate(table)
+
+
+@pytest.mark.parametrize(
+    ("language", "block"),
+    [("python", "a ="), ("json", "{'a': 1}"), ("toml", "qality = 1"), ("toml", "[watch]\npoll = 1")],
+)
+def test_a_wrong_example_is_noticed(language: str, block: str) -> None:
+    with pytest.raises((SyntaxError, ValueError)):
+        _check_example(language, block)
 
 
 def test_every_page_is_in_the_readme() -> None:

@@ -27,6 +27,7 @@ _FEWEST_LINES: Final = 2
 _NARROW: Final = 110
 _LONGEST_NAME: Final = {True: 20, False: 28}  # on a narrow terminal, or not; in cells: some letters take two
 _BAR: Final = {True: 10, False: 20}
+_LONGEST_STATE: Final = 10
 _PIPE_WIDTH: Final = 4000
 _AGES: Final = ((86400 * 2, 86400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"))
 
@@ -122,7 +123,7 @@ def _head(status: Status) -> list[RenderableType]:
 
     daemon = status.daemon
     colour = {"running": "green", "stuck": "red"}.get(daemon.state, "yellow")
-    head = Text(daemon.sentence, colour)
+    head = Text.assemble((daemon.sentence, colour))
     if daemon.state == "running":
         head.append(f"  version {daemon.version}, process {daemon.pid} on {daemon.host}", "dim")
     parts: list[RenderableType] = [head]
@@ -144,6 +145,10 @@ def _table(title: str, rows: list[_Row], count: int, narrow: bool) -> list[Rende
     if not rows:
         return []
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(min_width=_LONGEST_NAME[narrow])
+    table.add_column(min_width=_LONGEST_STATE)
+    table.add_column()
     for job, bundle, state, sentence in rows:
         table.add_row(job or " " * 8, _name(bundle, _LONGEST_NAME[narrow]), state, sentence)
     more = [Text(f"… and {count - len(rows)} more", "dim")] if count > len(rows) else []
