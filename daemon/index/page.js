@@ -2,9 +2,16 @@
 // Shows the data of this page. A browser lets no page from a share read another file, so that news come by loading
 // this very page again, unseen, in a frame, which hands its data to the one that is looked at. Where frames are
 // refused, the page reloads itself. What a reader has set is kept in the address, after the #.
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
 const $ = (id) => document.getElementById(id);
-const own = $("data").textContent;
+const own = $("data")?.textContent;
+try {
+  JSON.parse(own);
+} catch {
+  // Replaced while it was read, a browser may take the new file and the old one's length: the end is missing.
+  if (window.parent === window) setTimeout(() => location.reload(), 300);
+  return;
+}
 if (window.parent !== window) {
   // In the frame. The key is known to those alone who have read this page: no stranger's page gets the data.
   const asked = new URLSearchParams(location.search).get("for");
@@ -139,17 +146,18 @@ function unpack(row) {
   return job;
 }
 const ORDERS = {
-  new: (a, b) => b.at - a.at,
+  new: (a, b) => RANKS[a.look] - RANKS[b.look] || (a.place || 1e9) - (b.place || 1e9) || b.at - a.at,
   old: (a, b) => a.at - b.at,
   name: (a, b) => COLLATOR.compare(a.name, b.name) || b.at - a.at,
   state: (a, b) => STATES.indexOf(a.look) - STATES.indexOf(b.look) || (a.place || 0) - (b.place || 0) || b.at - a.at,
 };
+// First what somebody is at, then what has happened, and last what has yet to: the queue has its own list.
+const RANKS = { work: 0, publish: 0, held: 1, done: 2, look: 2, failed: 2, cancelled: 2, queue: 3 };
 const COLLATOR = new Intl.Collator(undefined, { numeric: true });
 const chosen = (job) => set.s === "all" || job.look === set.s || (set.s === "work" && job.look === "publish");
 function pick() {
   const words = set.q.toLowerCase().split(/\s+/).filter(Boolean);
   picked = jobs.filter((job) => chosen(job) && words.every((word) => job.words.includes(word))).sort(ORDERS[set.o]);
-  if (set.s === "queue" && set.o === "new") picked.sort((a, b) => (a.place || 1e9) - (b.place || 1e9));
   const filtered = set.q || set.s !== "all";
   $("found").textContent = filtered
     ? `${many(picked.length, "job")} of ${jobs.length.toLocaleString("en")}` + (picked.length ? "" : ". Nothing fits the filter.")
@@ -440,4 +448,4 @@ show(own, height);
 showSet();
 if (height) window.scrollTo(0, height);
 setInterval(tick, 1000);
-})();
+});

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 INDEX_FILE: Final = "index.html"
 _HERE: Final = Path(__file__).parent
 _PLAIN_JOBS: Final = 60
+_WHOLE_BYTES: Final = 1 << 16
+"""The page's length is a multiple of it. A browser asks for a file's length and opens it in two steps: where it was
+replaced in between by one of another length, the end is missing."""
 
 
 class IndexPage:
@@ -62,9 +65,10 @@ class IndexPage:
         rows = self._rows.read(store)
         facts = self._facts(status, every_s, beat_s)
         facts["more"] = max(0, sum(status.counts.values()) - len(rows))
-        data = json_text(facts)[:-1] + ',"jobs":[\n' + ",\n".join(rows) + "]}"
-        text = "".join((self._before, _plain(status), self._between, data, self._after))
-        return text.encode("utf-8", "backslashreplace")
+        facts["jobs"] = rows
+        text = "".join((self._before, _plain(status), self._between, json_text(facts), self._after))
+        page = text.encode("utf-8", "backslashreplace")
+        return page + b"\n" * (-len(page) % _WHOLE_BYTES)
 
     def _facts(self, status: Status, every_s: float, beat_s: float) -> dict[str, Any]:
         given = status.model_dump(include={"daemon", "inboxes", "machine", "counts", "problems", "contact"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 MOST_JOBS: Final = 5000
 _LOOKS: Final = {State.PROGRESS: 0, State.PUBLISHING: 1, State.HELD: 2, State.PENDING: 3, State.CANCELLED: 7}
 _LONGEST_SENTENCE: Final = 300
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_encoded: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Rows:
     """The rows of one outbox's page. Those of jobs that have not changed are kept from one time to the next."""
 
     def __init__(self, outbox: Path, inboxes: Iterable[str]) -> None:
-        self._outbox, self._inboxes = outbox, tuple(inboxes)
-        self._kept: dict[str, tuple[str, int, str]] = {}  # by job: when it changed, its place, its row
+        self._above, self._inboxes = str(outbox), tuple(inboxes)
+        self._kept: dict[str, tuple[str, int, list[Any]]] = {}  # by job: when it changed, its place, its row
 
-    def read(self, store: Store) -> list[str]:
-        """Each job's row as JSON: those that are not final, then the newest of the others."""
+    def read(self, store: Store) -> list[list[Any]]:
+        """Each job's row: those that are not final, then the newest of the others."""
         stamps, places = store.stamps(self._inboxes, MOST_JOBS), store.places()
         changed = [
             job_id
@@ -41,7 +44,7 @@ class Rows:
         for job_id, stamp in stamps.items():
             glance, place = found.get(job_id), places.get(job_id, 0)
             if glance is not None:
-                kept[job_id] = (stamp, place, json_text(self._row(glance, place)))
+                kept[job_id] = (stamp, place, self._row(glance, place))
             elif job_id in self._kept:
                 kept[job_id] = self._kept[job_id]
         self._kept = kept
@@ -79,8 +82,10 @@ class Rows:
         """The result's folder relative to the page, as an address has it; 0 where it lies elsewhere."""
         if result is None:
             return 0
-        path = Path(result)
-        return quote(path.name.encode("utf-8", "surrogateescape")) if path.parent == self._outbox else 0
+        above, _, name = result.rpartition("/")
+        if above != self._above:
+            return 0
+        return name if _PLAIN_NAME.fullmatch(name) else quote(name.encode("utf-8", "surrogateescape"))
 
 
 def _look(job: Glance) -> int:
@@ -97,7 +102,7 @@ def _seconds(moment: datetime | None) -> int:
 
 def json_text(value: Any) -> str:
     """JSON that may stand in a script element: nothing in it ends the element or a line."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encoded(value)
     if "<" in text:
         text = text.replace("<", "\\u003c")
     if not text.isascii():
