@@ -13,9 +13,12 @@ from PIL import Image
 
 from engine.quality import Closeup
 
-QUALITY: Final = 85
-TEXTURE_QUALITY: Final = 88
 TEXTURE_PX: Final = 2048
+# At most so many bytes, so that a page of 50,000 faces has at most 8 MB whatever its pictures show.
+PICTURE_BYTES: Final = 90_000
+TEXTURE_BYTES: Final = 1_800_000
+MAP_BYTES: Final = 110_000
+_QUALITIES: Final = (86, 76, 62, 45, 28)
 DIFFERENCE_FULL: Final = 96
 """A mean absolute difference of this many levels, of 255, has the last colour of the scale."""
 _LEVELS: Final = 48
@@ -43,19 +46,25 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def jpeg(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
-    """[H, W, 3] uint8 as JPEG. (WebP is a third smaller, and takes ten times as long.)"""
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(out, "JPEG", quality=quality)
+def jpeg(image: NDArray[np.uint8], most_bytes: int = PICTURE_BYTES) -> bytes:
+    """[H, W, 3] uint8 as JPEG, as well as it goes in so many bytes. (WebP is a third smaller, and takes ten times as
+    long.)
+    """
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    for quality in _QUALITIES:
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=quality)
+        if out.tell() <= most_bytes:
+            break
     return out.getvalue()
 
 
 def texture_jpeg(texture: NDArray[np.uint8]) -> bytes:
     """The atlas [S, S, 3] uint8, at most 2048 x 2048."""
-    picture = Image.fromarray(np.ascontiguousarray(texture))
-    if picture.width > TEXTURE_PX:
-        picture = picture.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX, reducing_gap=2.0)
-    return jpeg(np.asarray(picture), TEXTURE_QUALITY)
+    if texture.shape[0] > TEXTURE_PX:
+        picture = Image.fromarray(np.ascontiguousarray(texture))
+        texture = np.asarray(picture.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX, reducing_gap=2.0))
+    return jpeg(texture, TEXTURE_BYTES)
 
 
 def cut_out(image: NDArray[np.uint8]) -> bytes:
@@ -73,11 +82,15 @@ def ramp(colours: Iterable[tuple[int, int, int]], count: int) -> NDArray[np.uint
 
 
 def _indexed(index: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
-    picture = Image.fromarray(np.ascontiguousarray(index), "L")
-    picture.putpalette(palette.tobytes())  # as many colours as there are
-    out = io.BytesIO()
-    picture.save(out, "PNG", compress_level=6)
-    return out.getvalue()
+    """A picture of few colours as PNG; what is too much like noise for MAP_BYTES loses every other pixel."""
+    while True:
+        picture = Image.fromarray(np.ascontiguousarray(index), "L")
+        picture.putpalette(palette.tobytes())
+        out = io.BytesIO()
+        picture.save(out, "PNG", compress_level=6)
+        if out.tell() <= MAP_BYTES:
+            return out.getvalue()
+        index = index[::2, ::2]
 
 
 def difference_png(difference: NDArray[np.uint8]) -> bytes:

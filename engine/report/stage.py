@@ -32,6 +32,7 @@ from engine.report.model import pack_model, visibility
 
 REPORT: Final = "report.html"
 _PREVIEWS: Final = tuple(f"preview_{k}.png" for k in range(8))
+_PREVIEW_BYTES: Final = 20_000
 _ICON_PX: Final = 32
 _VARYING: Final = ("quality.json", "job.json")  # they hold times, so their sizes differ from run to run
 
@@ -205,7 +206,9 @@ def _previews(out: Path) -> list[str]:
 
     def small(name: str) -> str:
         with Image.open(out / name) as picture:
-            return pictures.data_uri(pictures.jpeg(np.asarray(picture.convert("RGB").reduce(2)), 75), "jpeg")
+            return pictures.data_uri(
+                pictures.jpeg(np.asarray(picture.convert("RGB").reduce(2)), _PREVIEW_BYTES), "jpeg"
+            )
 
     return parallel_map(small, _PREVIEWS)
 

@@ -190,8 +190,18 @@
     };
     new ResizeObserver(fit).observe(root.querySelector(".canvas"));
 
-    const away = distance_radii * radius;
-    const from = (direction) => centre.clone().addScaledVector(direction, away);
+    // As near as the box around the object fits the frame, seen from there; never farther than the sphere around it.
+    const away = (direction) => {
+      const x = new THREE.Vector3(0, 1, 0).cross(direction).normalize(), y = direction.clone().cross(x);
+      const up = Math.tan((camera.fov * Math.PI) / 360), across = up * camera.aspect;
+      let least = 0;
+      for (let k = 0; k < 8; k++) {
+        const corner = new THREE.Vector3(...[0, 1, 2].map((i) => (k & (1 << i) ? high : low)[i])).sub(centre);
+        const side = Math.max(Math.abs(corner.dot(x)) / across, Math.abs(corner.dot(y)) / up);
+        least = Math.max(least, corner.dot(direction) + 1.12 * side);
+      }
+      return Math.min(least, distance_radii * radius);
+    };
     const home = () => {
       const a = (azimuth_deg * Math.PI) / 180, e = (elevation_deg * Math.PI) / 180;
       return new THREE.Vector3(Math.cos(e) * Math.sin(a), Math.sin(e), Math.cos(e) * Math.cos(a));
@@ -208,7 +218,7 @@
       cancelAnimationFrame(flight);
       const target = controls.target.clone(), offset = camera.position.clone().sub(target);
       const begin = new THREE.Spherical().setFromVector3(offset);
-      const end = new THREE.Spherical().setFromVector3(direction.clone().multiplyScalar(away));
+      const end = new THREE.Spherical().setFromVector3(direction.clone().multiplyScalar(away(direction)));
       end.theta = begin.theta + Math.atan2(Math.sin(end.theta - begin.theta), Math.cos(end.theta - begin.theta));
       const began = performance.now(), length = still.matches ? 0 : 380;
       const step = (now) => {
@@ -227,8 +237,6 @@
       step(began + (length ? 0 : 1));
     }
 
-    camera.position.copy(from(home()));
-    camera.lookAt(centre);
 
     // ---- what can be pressed
     const toggles = { textured: "t", wire: "w", coverage: "u" };
@@ -306,8 +314,11 @@
     canvas.addEventListener("webglcontextrestored", request);
 
     fit();
+    camera.position.copy(centre).addScaledVector(home(), away(home()));
+    controls.update();
     renderer.render(scene, camera);
     root.classList.add("drawn");
+    performance.mark("meshdrop-model-begun");
 
     createImageBitmap(new Blob([bytes("texture-data")], { type: "image/jpeg" }), {
       premultiplyAlpha: "none", colorSpaceConversion: "none",
