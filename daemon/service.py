@@ -146,13 +146,13 @@ class Service:
                 suggestion="Set state_dir to a folder on a local disk that the daemon's user can write.",
                 path=str(state),
             ) from error
-        stack.enter_context(FileLock(state / "meshdrop.lock", f"the state folder {state}"))
+        stack.enter_context(FileLock(state / "meshdrop.lock", f"the state folder {state}", self._files))
         store = open_store(state, clock=self._clock)
         stack.callback(store.close)
         for inbox in settings.all_inboxes:
             root = self._root(inbox.path, "inbox")
             if root is not None:
-                stack.enter_context(FileLock(root.private / "lock", f"the inbox {inbox.path}"))
+                stack.enter_context(FileLock(root.private / "lock", f"the inbox {inbox.path}", self._files))
             self._root(inbox.outbox, "outbox")
         rebuild_if_lost(settings, store, self._files)
         return store
