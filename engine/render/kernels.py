@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import jit
+from engine.jit import jit, jit_inline
 
 SUBPIXELS = 4096
 GUARD_PX = 131072.0
@@ -252,29 +252,6 @@ def interpolate_derivative_rows(
 
 
 @jit
-def _add_bilinear(
-    texels: Array, first: int, height: int, width: int, u: float, v: float, weight: float, out: Array, i: int
-) -> None:
-    """out[i, :] += weight·(the level's value at (u, v)), clamped at the edges. texels: [N, C], row-major from first."""
-    x = min(max(u * width - 0.5, 0.0), width - 1.0)
-    y = min(max(v * height - 0.5, 0.0), height - 1.0)
-    x0, y0 = int(x), int(y)
-    fx, fy = x - x0, y - y0
-    top = first + y0 * width + x0
-    right = 1 if x0 + 1 < width else 0
-    below = top + (width if y0 + 1 < height else 0)
-    w00, w01 = (1 - fx) * (1 - fy) * weight, fx * (1 - fy) * weight
-    w10, w11 = (1 - fx) * fy * weight, fx * fy * weight
-    for c in range(texels.shape[1]):
-        out[i, c] += (
-            w00 * texels[top, c]
-            + w01 * texels[top + right, c]
-            + w10 * texels[below, c]
-            + w11 * texels[below + right, c]
-        )
-
-
-@jit
 def mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: int) -> float:
     """log2 of the footprint's major axis in texels: the ellipse that (x, y) steps of a pixel span, as nvdiffrast."""
     ux, uy, vx, vy = ux * width, uy * width, vx * height, vy * height
@@ -285,15 +262,43 @@ def mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: in
 
 @jit
 def add_trilinear(
-    texels: Array, levels: Array, u: float, v: float, level: float, weight: float, out: Array, i: int
+    texels: Array,
+    levels: Array,
+    u: float,
+    v: float,
+    level: float,
+    weight: float,
+    out: Array,
+    i: int,
+    channels: int = 3,
 ) -> None:
-    """out[i, :] += weight·(the mip chain's value). levels: [L, 3] int64: first texel, height, width."""
+    """out[i, :] += weight·(the mip chain's value at (u, v)), clamped at the edges.
+
+    texels: [N, C], row-major. levels: [L, 3] int64: first texel, height, width. channels: C, by a literal where it is
+    known: such a loop is unrolled.
+    """
     low = min(int(level), len(levels) - 1)
     blend = level - low if low + 1 < len(levels) else 0.0
-    _add_bilinear(texels, levels[low, 0], levels[low, 1], levels[low, 2], u, v, weight * (1 - blend), out, i)
-    if blend > 0:
-        high = low + 1
-        _add_bilinear(texels, levels[high, 0], levels[high, 1], levels[high, 2], u, v, weight * blend, out, i)
+    share = weight * (1 - blend)
+    for n in range(low, low + (2 if blend > 0 else 1)):
+        height, width = levels[n, 1], levels[n, 2]
+        x = min(max(u * width - 0.5, 0.0), width - 1.0)
+        y = min(max(v * height - 0.5, 0.0), height - 1.0)
+        x0, y0 = int(x), int(y)
+        fx, fy = x - x0, y - y0
+        top = levels[n, 0] + y0 * width + x0
+        right = 1 if x0 + 1 < width else 0
+        below = top + (width if y0 + 1 < height else 0)
+        w00, w01 = (1 - fx) * (1 - fy) * share, fx * (1 - fy) * share
+        w10, w11 = (1 - fx) * fy * share, fx * fy * share
+        for c in range(channels):
+            out[i, c] += (
+                w00 * texels[top, c]
+                + w01 * texels[top + right, c]
+                + w10 * texels[below, c]
+                + w11 * texels[below + right, c]
+            )
+        share = weight * blend
 
 
 @jit
@@ -309,7 +314,7 @@ def sample_points(
             level = mip_level(
                 uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], levels[0, 1], levels[0, 2]
             )
-        add_trilinear(texels, levels, uv[i, 0], uv[i, 1], level, scale, out, i)
+        add_trilinear(texels, levels, uv[i, 0], uv[i, 1], level, scale, out, i, out.shape[1])
 
 
 @jit
