@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import jit, jit_inline
+from engine.jit import jit
 
 SUBPIXELS = 4096
 GUARD_PX = 131072.0
