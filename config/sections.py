@@ -143,6 +143,31 @@ class Qualities(Table):
     high: High = High()
 
 
+class ReconViaGen(Table):
+    """The model `reconviagen`, which generates a whole object from the views."""
+
+    weights: Folder = Path("weights")
+    """Folder of the model's weights; `meshdrop weights list` tells what belongs in it. Nothing is fetched unasked."""
+    accept_vggt_licence: bool = False
+    """Whoever sets this has read the licence of VGGT's weights, which forbids commercial use in its first release, and
+    may use them.
+    """
+    precision: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    """Precision of the large matrices: `float16` as published, `bfloat16`, `float32`, or `auto`: `float16` on a GPU,
+    `float32` on the CPU.
+    """
+    vram_mb: Annotated[int, Field(ge=0)] = 0
+    """GPU memory for weights, in MB. Networks that are larger come to the GPU block by block, which is slower; 0: no
+    limit.
+    """
+
+
+class Models(Table):
+    """What the models need that are not part of the program."""
+
+    reconviagen: ReconViaGen = ReconViaGen()
+
+
 class Inbox(Table):
     """Several inboxes, each with its outbox: a table `[[inboxes]]` each, in place of `inbox` and `outbox`."""
 
@@ -362,6 +387,7 @@ class Settings(Table):
     thresholds: Thresholds = Thresholds()
     engine: Engine = Engine()
     quality: Qualities = Qualities()
+    models: Models = Models()
     watch: Watch = Watch()
     intake: Intake = Intake()
     finished: Finished = Finished()

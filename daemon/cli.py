@@ -17,7 +17,7 @@ import typer
 from config.errors import OutputExists, QualityThresholdFailed
 from config.job import Format, JobOptions, Model, Quality
 from config.settings import load_settings
-from daemon.commands import configuration, health, jobs, look, queue, run, submit
+from daemon.commands import configuration, health, jobs, look, queue, run, submit, weights
 from daemon.commands.common import exit_status, until_interrupted
 from daemon.terminal import ProgressPrinter, print_result
 
@@ -177,6 +177,7 @@ for _function in (
 ):
     app.command()(_function)
 app.add_typer(configuration.app, name="config")
+app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
