@@ -54,10 +54,11 @@ def examine(settings: Settings, quick: bool = False, say: Callable[[str], None] 
     checks += [
         ("settings", "A folder of the settings", partial(_check_settings, settings)),
         ("inotify", "An inbox", partial(check_inotify, settings)),
+        ("models", str(settings.models.reconviagen.weights), partial(check_models, settings)),
         ("database", str(settings.state_dir), partial(_check_database, settings)),
     ]
     asked = [_Asked(*check) for check in checks]
-    findings = [*check_python(), *check_packages(), *check_gpu(settings), *check_models(), *check_clock()]
+    findings = [*check_python(), *check_packages(), *check_gpu(settings), *check_clock()]
     until_s = time.monotonic() + _ANSWER_WITHIN_S
     for each in asked:
         findings += each.findings(until_s - time.monotonic())

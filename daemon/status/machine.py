@@ -20,6 +20,7 @@ LOCK: Final = Path(__file__).parents[2] / "requirements.lock"
 _INSTALL: Final = "make setup; where the program is installed as a service, make install."
 _TIMEX_BYTES: Final = 512  # struct timex has 208; all zero it asks and changes nothing
 _TIME_ERROR: Final = 5
+_WEIGHTS: Final = (".safetensors", ".pth")
 INOTIFY: Final = Path("/proc/sys/fs/inotify")
 _LOWEST_LIMITS: Final = {"max_user_watches": (65536, 1048576), "max_user_instances": (128, 1024)}
 _TORCH_WITHIN_S: Final = 120.0
@@ -82,13 +83,16 @@ def _unlike_lock() -> list[str]:
     return others
 
 
-def check_models() -> Iterator[Finding]:
-    """Which models a job may ask for."""
+def check_models(settings: Settings) -> Iterator[Finding]:
+    """Which models a job may ask for, and whether there are weights for those that need some."""
     yield ok("model nvdiffrec", "Is part of the program; it needs no weights.")
+    folder = settings.models.reconviagen.weights
+    count = sum(path.suffix in _WEIGHTS for path in folder.rglob("*")) if folder.is_dir() else 0
+    weights = f"{count} files of weights lie in {folder}" if count else f"There are no weights in {folder}"
     yield note(
         "model reconviagen",
-        "Is not available: a job that asks for it fails with MODEL_UNAVAILABLE. All other jobs do without.",
-        'Leave `model` out of job.toml, or set it to "nvdiffrec".',
+        f"A job that asks for it fails with MODEL_UNAVAILABLE; all others do without. {weights}.",
+        'Leave `model` out of job.toml, or set it to "nvdiffrec". `meshdrop weights verify` checks the weights.',
     )
 
 

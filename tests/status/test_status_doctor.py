@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,15 +123,18 @@ def test_a_share_that_forbids_renames(house: House, monkeypatch: pytest.MonkeyPa
 
 def test_a_share_that_hangs_is_a_finding(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_ANSWER_WITHIN_S", 0.1)
-    real = shares.mount_of
+    real, goes_on = shares.mount_of, threading.Event()
 
     def hung(path: Path) -> object:
         if path == house.settings.inbox:
-            time.sleep(1.0)
+            goes_on.wait(60)
         return real(path)
 
     monkeypatch.setattr(shares, "mount_of", hung)
-    assert worst(found(house, "inbox")) == "fail"
+    try:
+        assert worst(found(house, "inbox")) == "fail"
+    finally:
+        goes_on.set()
 
 
 def test_a_network_file_system(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,10 +213,18 @@ def test_packages_that_are_missing_or_too_old(tmp_path: Path, monkeypatch: pytes
     assert all("make setup" in (finding.remedy or "") for finding in (missing, wrong, untested))
 
 
-def test_what_reconviagen_means_for_jobs() -> None:
-    (finding,) = [finding for finding in machine.check_models() if "reconviagen" in finding.name]
+@pytest.mark.parametrize("there", [True, False])
+def test_what_reconviagen_means_for_jobs(house: House, tmp_path: Path, there: bool) -> None:
+    weights = tmp_path / "weights"
+    house.configure(models={"reconviagen": {"weights": weights}})
+    if there:
+        (weights / "one").mkdir(parents=True)
+        (weights / "one" / "model.safetensors").touch()
+    (finding,) = found(house, "model reconviagen")
     assert finding.level == "note"
     assert "MODEL_UNAVAILABLE" in finding.sentence
+    assert ("1 files of weights lie in" if there else "There are no weights in") in finding.sentence
+    assert str(weights) in finding.sentence
 
 
 @pytest.mark.parametrize(("state", "level"), [(0, "ok"), (5, "note"), (-1, None)])
