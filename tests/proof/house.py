@@ -168,9 +168,9 @@ class House:
         try:
             self.store: Store = service._open(self.stack)
             service._begin(self.store, self.stack)
-        except Killed:
-            raise
         except BaseException:
+            if self.files.dead:  # what was asked aside told nobody that it died
+                raise Killed from None
             self.stack.close()
             raise
         self.service = service
@@ -235,6 +235,8 @@ class House:
             if until():
                 return True
             self.turn()
+            if self.files.dead:
+                raise Killed
         return until()
 
     def jobs(self) -> list[Job]:
