@@ -16,12 +16,14 @@ setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Installing the packages of requirements.lock into $(VENV): minutes the first time ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 run: setup
+	@echo "Making a sample bundle; the first time kernels are compiled, which takes a minute ..."
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(BIN)/meshdrop sample "$$scratch" && \
 	$(BIN)/meshdrop submit --start --name "sample-$$(date +%Y%m%d-%H%M%S)" "$$scratch/bundle"

@@ -187,7 +187,7 @@ def finish(job: Job) -> None:
         typer.echo(f"{job.id}: cancelled.")
         raise typer.Exit(Cancelled.exit_status)
     if job.result_path:
-        for name in ("mesh.glb", "contact_sheet.png", "error.json"):
+        for name in ("mesh.glb", "report.html", "error.json"):
             if (found := Path(job.result_path) / name).exists():
                 typer.echo(found)
     if job.error:
