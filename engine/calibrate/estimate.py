@@ -13,7 +13,7 @@ from config.bundle_layout import VIEW_NAMES
 from engine.bundle import Bundle
 from engine.calibrate.decide import FieldOfView, at_focal, by_depth
 from engine.calibrate.faults import SOUND_VIOLATION, contradictory, violation
-from engine.calibrate.finish import finish
+from engine.calibrate.finish import Finished, finish
 from engine.calibrate.given import Given, fit_given, nearest_axes, read_given, stated_angle
 from engine.calibrate.guided import Guided, guided_score, guided_search
 from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, all_layouts, fov_deg, log_focal
@@ -71,11 +71,12 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
             checkpoint(1.0)
             return _stated(bundle, given, stated, doubted)
         angle = _decided(observation, stated, angle, given)
+        ends = None
         if given.coding is None and given.unit_poses is not None:
             full = moved_fov(stated, math.exp(angle.log_focal - float(stated.full[0])), observation.spread)
             ends = finish(observation, stated.family, full, given.unit_poses)
             stated = replace(stated, family=ends.family, full=ends.full)
-        return _result(bundle, observation, stated, given, angle, False, [stated], doubted)
+        return _result(bundle, stated, given, angle, False, [stated], doubted, ends)
     marks = outlines.tangencies(all_layouts(), None, grid)
     checkpoint(0.25)
     families = [f for f in plausible_families(observation.fingerprint) if given.allows(f)]
@@ -99,7 +100,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     ends = finish(observation, fit.family, fit.full, fit.layout.poses())
     fit = replace(fit, family=ends.family, full=ends.full)
     checkpoint(1.0)
-    return _result(bundle, observation, fit, given, fov, ambiguous, [g.fit for g in tied], doubted)
+    return _result(bundle, fit, given, fov, ambiguous, [g.fit for g in tied], doubted, ends)
 
 
 def _unguided(
@@ -161,13 +162,20 @@ def _stated(bundle: Bundle, given: Given, fit: Fit, doubted: FieldOfView | None)
     )
 
 
-def _notes(stated_deg: float, doubted: FieldOfView | None) -> list[str]:
-    if doubted is None:
-        return []
-    return [
-        f"job.toml: fov_deg = {stated_deg:g} was used as stated; the outlines alone say {doubted.deg:.1f} "
-        f"± {doubted.sigma_deg:.1f} degrees."
-    ]
+def _notes(stated_deg: float, doubted: FieldOfView | None, ends: Finished | None = None) -> list[str]:
+    notes = []
+    if doubted is not None:
+        notes.append(
+            f"job.toml: fov_deg = {stated_deg:g} was used as stated; the outlines alone say {doubted.deg:.1f} "
+            f"± {doubted.sigma_deg:.1f} degrees."
+        )
+    if ends is not None and ends.unchecked:
+        notes.append(
+            "No two neighbouring views see the same slope of the object, so only the outlines say how deep each view "
+            "lies: depth may be off by some per cent of the camera distance. Look at the model, or state near and far "
+            "in [depth] of job.toml."
+        )
+    return notes
 
 
 def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, list[Guided]]:
@@ -198,15 +206,15 @@ def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, l
 
 def _result(
     bundle: Bundle,
-    observation: Observation,
     best: Fit,
     given: Given,
     fov: FieldOfView,
     ambiguous: bool,
     tied: list[Fit],
     doubted: FieldOfView | None,
+    ends: Finished | None,
 ) -> Calibration:
-    """doubted: what the outlines say of a stated angle of view, where that differs."""
+    """doubted: what the outlines say of a stated angle of view, where that differs. ends: None for stated depth."""
     angle = given.fov_deg or fov_deg(fov.log_focal)
     poses: NDArray[np.float64]
     if given.poses is not None:
@@ -217,6 +225,8 @@ def _result(
     source: Source = "mixed" if given.anything else "estimated"
     share = violation(best)
     confidence = math.exp(-share / SOUND_VIOLATION) * math.exp(-((fov.sigma_deg / ENOUGH_DEG) ** 2) / 2)
+    for doubt in (ambiguous, doubted is not None, ends is not None and ends.unchecked):
+        confidence *= 0.5 if doubt else 1.0
     coding = given.coding or best.family.codings(best.full, bundle.depth_code_max, given.unit)
     return Calibration(
         cameras={n: Camera.from_fov(angle, bundle.depth_size_px, poses[i]) for i, n in enumerate(VIEW_NAMES)},
@@ -224,7 +234,7 @@ def _result(
         fov_deg=angle,
         structure=best.family.structure,
         layout=best.layout.as_dict(),
-        confidence=round(confidence * (0.5 if ambiguous else 1.0) * (0.5 if doubted else 1.0), 4),
+        confidence=round(confidence, 4),
         source=source,
         ambiguous=ambiguous,
         evidence={
@@ -236,6 +246,7 @@ def _result(
             "tied_layouts": [f.layout.key for f in tied],
             "tried": tried(tied),
             "log_focal": round(log_focal(angle), 6),
-            "notes": _notes(angle, doubted),
+            "meeting_points": ends.meeting if ends else 0,
+            "notes": _notes(angle, doubted, ends),
         },
     )

@@ -179,6 +179,18 @@ def test_a_stated_angle_that_is_a_little_off_is_used_and_noted(monkeypatch: pyte
     assert "fov_deg = 41.2 was used as stated; the outlines alone say" in found.evidence["notes"][0]
 
 
+def test_ranges_that_only_outlines_check_halve_the_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = scene("locomotive", 40.0, "view_max", "canonical")
+    sure = calibrate(sample.bundle, masks(sample.bundle), nothing)
+    assert sure.evidence["meeting_points"] > 100
+    assert sure.evidence["notes"] == []
+    monkeypatch.setattr("engine.calibrate.finish.FEW", 10**6)
+    unsure = calibrate(sample.bundle, masks(sample.bundle), nothing)
+    assert unsure.confidence == pytest.approx(sure.confidence / 2, abs=1e-4)
+    assert "only the outlines say how deep each view lies" in unsure.evidence["notes"][0]
+    assert not unsure.ambiguous
+
+
 @pytest.mark.parametrize("what", ["axes", "far"])
 def test_cameras_stated_whole_are_held_to_the_images(what: str) -> None:
     sample = scene("locomotive", 40.0, "view_max", "canonical")

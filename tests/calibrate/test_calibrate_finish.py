@@ -96,3 +96,14 @@ def test_many_points_weigh_more_than_few_however_far_the_ranges_are_off(off_px: 
     # the step that brings each pair together is the error itself
     for view in (7, 8):
         assert gradient[view] / A[view, view] * 0.8 == pytest.approx(off_px, abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("name", "structure", "unchecked"),
+    [("cube", "view_max", True), ("cube", "shared", False), ("teapot", "view_max", False)],
+)
+def test_flat_faces_leave_ranges_unchecked(name: str, structure: str, unchecked: bool) -> None:
+    sample = scene(name, 45.0, "view_max", "canonical")
+    family, truth, poses = truth_of(sample)
+    found = finish(look(sample), replace(family, structure=structure), truth, poses)  # type: ignore[arg-type]
+    assert found.unchecked is unchecked
