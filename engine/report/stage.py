@@ -79,6 +79,7 @@ def _data(subject: Subject, out: Path) -> dict[str, str]:
     model = pack_model(subject.textured, visibility(subject.face_confidence))
     layout = subject.quality["calibration"]["layout"]
     facts = model.facts() | {
+        "closed": subject.quality["mesh"]["watertight"],
         "crease_deg": CREASE_DEG,
         "fov_deg": FOV_DEG,
         "azimuth_deg": FIRST_AZIMUTH_DEG,
@@ -150,6 +151,7 @@ def _context(subject: Subject, out: Path, files: Sequence[str]) -> dict[str, Any
             key: float(np.mean([view[key] for view in quality["views"].values()]))
             for key in ("rgb_iou", "depth_iou", "depth_error")
         },
+        "gauge_high": max(45.0, quality["psnr"], limits.normal_psnr + 5),
         "plot_low": min(10, 5 * int(min(values) // 5)),
         "plot_high": max(30, 5 * -int(-max(values) // 5)),
         "stage_name": {stage: words.STAGE.get(stage) for stage in quality["timings_s"]},

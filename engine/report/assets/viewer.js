@@ -25,7 +25,7 @@
     performance.mark("meshdrop-model-missing");
   }
 
-  // ---- geometry: each face gets corners of its own, so that it can have its own colour, edges and creases
+  // ---- geometry
   function unpack() {
     const { vertices, corners, faces, low, high, wide, crease_deg } = facts;
     const data = bytes("model-data").buffer;
@@ -69,23 +69,54 @@
     normalise(flat);
     normalise(smooth);
 
-    const position = new Float32Array(9 * faces);
-    const normal = new Int8Array(12 * faces); // the fourth is how well the face was seen
-    const texture = new Uint16Array(6 * faces);
     const sharp = Math.cos((crease_deg * Math.PI) / 180);
-    for (let i = 0; i < 3 * faces; i++) {
-      const f = (i / 3) | 0, corner = face[i], v = vertexOf[corner];
-      const along =
-        smooth[3 * v] * flat[3 * f] + smooth[3 * v + 1] * flat[3 * f + 1] + smooth[3 * v + 2] * flat[3 * f + 2];
-      for (let k = 0; k < 3; k++) {
-        position[3 * i + k] = at3[3 * v + k];
-        normal[4 * i + k] = Math.round(127 * (along < sharp ? flat[3 * f + k] : smooth[3 * v + k]));
-      }
-      normal[4 * i + 3] = seen[f];
-      texture[2 * i] = uv[2 * corner];
-      texture[2 * i + 1] = uv[2 * corner + 1];
+    const isSharp = (f, v) =>
+      smooth[3 * v] * flat[3 * f] + smooth[3 * v + 1] * flat[3 * f + 1] + smooth[3 * v + 2] * flat[3 * f + 2] < sharp;
+
+    function geometry(count, put) {
+      const position = new Float32Array(3 * count), texture = new Uint16Array(2 * count);
+      const normal = new Int8Array(4 * count); // the fourth is how well the face was seen
+      put((at, corner, f, crease) => {
+        const v = vertexOf[corner];
+        for (let k = 0; k < 3; k++) {
+          position[3 * at + k] = at3[3 * v + k];
+          normal[4 * at + k] = Math.round(127 * (crease ? flat[3 * f + k] : smooth[3 * v + k]));
+        }
+        normal[4 * at + 3] = seen[f];
+        texture[2 * at] = uv[2 * corner];
+        texture[2 * at + 1] = uv[2 * corner + 1];
+      });
+      const made = new THREE.BufferGeometry();
+      made.setAttribute("position", new THREE.BufferAttribute(position, 3));
+      made.setAttribute("normal", new THREE.BufferAttribute(normal, 4));
+      made.setAttribute("uv", new THREE.BufferAttribute(texture, 2, true));
+      return made;
     }
-    return { position, normal, texture };
+
+    // Corners that faces share, but for creases: a third of the work to draw.
+    function shared() {
+      const index = new Uint32Array(3 * faces), creased = [];
+      for (let i = 0; i < 3 * faces; i++) {
+        const crease = isSharp((i / 3) | 0, vertexOf[face[i]]);
+        index[i] = crease ? corners + creased.push(i) - 1 : face[i];
+      }
+      const made = geometry(corners + creased.length, (put) => {
+        for (let corner = 0; corner < corners; corner++) put(corner, corner, 0, false);
+        creased.forEach((i, k) => put(corners + k, face[i], (i / 3) | 0, true));
+      });
+      made.setIndex(new THREE.BufferAttribute(index, 1));
+      return made;
+    }
+
+    // Corners of each face's own, so that it can have edges and a colour of its own.
+    const apart = () =>
+      geometry(3 * faces, (put) => {
+        for (let i = 0; i < 3 * faces; i++) {
+          const f = (i / 3) | 0;
+          put(i, face[i], f, isSharp(f, vertexOf[face[i]]));
+        }
+      });
+    return { shared, apart };
   }
 
   const VERTEX = `
@@ -131,25 +162,27 @@
     }`;
 
   function start(context) {
+    const image = createImageBitmap(new Blob([bytes("texture-data")], { type: "image/jpeg" }), {
+      premultiplyAlpha: "none", colorSpaceConversion: "none",
+    }); // while the rest is made ready
     const { low, high, fov_deg, azimuth_deg, elevation_deg, distance_radii, radius } = facts;
     const renderer = new THREE.WebGLRenderer({ canvas, context });
     const camera = new THREE.PerspectiveCamera(fov_deg, 1, radius * 0.05, radius * 100);
     const centre = new THREE.Vector3(...low.map((value, k) => (value + high[k]) / 2));
-    const { position, normal, texture } = unpack();
-    const geometry = new THREE.BufferGeometry();
-    geometry.setAttribute("position", new THREE.BufferAttribute(position, 3));
-    geometry.setAttribute("normal", new THREE.BufferAttribute(normal, 4));
-    geometry.setAttribute("uv", new THREE.BufferAttribute(texture, 2, true));
+    const { shared, apart } = unpack();
+    const plain = shared();
+    let detailed = null; // made when it is first asked for
     const map = new THREE.Texture();
     map.flipY = false;
     map.generateMipmaps = true;
     map.minFilter = THREE.LinearMipmapLinearFilter;
-    map.anisotropy = Math.min(4, renderer.capabilities.getMaxAnisotropy());
+    if (quick) map.anisotropy = Math.min(4, renderer.capabilities.getMaxAnisotropy());
     const uniforms = { map: { value: map }, textured: { value: 0 }, wire: { value: 0 }, coverage: { value: 0 } };
     const material = new THREE.RawShaderMaterial({
-      glslVersion: THREE.GLSL3, vertexShader: VERTEX, fragmentShader: FRAGMENT, uniforms, side: THREE.DoubleSide,
+      glslVersion: THREE.GLSL3, vertexShader: VERTEX, fragmentShader: FRAGMENT, uniforms,
+      side: facts.closed ? THREE.FrontSide : THREE.DoubleSide,
     });
-    const mesh = new THREE.Mesh(geometry, material);
+    const mesh = new THREE.Mesh(plain, material);
     mesh.frustumCulled = false;
     const scene = new THREE.Scene();
     scene.add(mesh);
@@ -176,10 +209,12 @@
     };
     controls.addEventListener("change", request);
 
+    let size = "";
     const fit = () => {
       const { clientWidth: width, clientHeight: height } = root.querySelector(".canvas");
-      if (!width || !height) return;
-      renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2));
+      if (!width || !height || size === `${width} ${height} ${devicePixelRatio}`) return;
+      size = `${width} ${height} ${devicePixelRatio}`;
+      renderer.setPixelRatio(quick ? Math.min(devicePixelRatio || 1, 2) : 1);
       renderer.setSize(width, height, false);
       camera.aspect = width / height;
       // the sphere around the object stays whole in a narrow frame, too
@@ -190,15 +225,18 @@
     };
     new ResizeObserver(fit).observe(root.querySelector(".canvas"));
 
-    // As near as the box around the object fits the frame, seen from there; never farther than the sphere around it.
+    // As near as the whole model fits the frame, seen from there; never farther than the sphere around it needs.
     const away = (direction) => {
       const x = new THREE.Vector3(0, 1, 0).cross(direction).normalize(), y = direction.clone().cross(x);
       const up = Math.tan((camera.fov * Math.PI) / 360), across = up * camera.aspect;
+      const point = plain.getAttribute("position").array;
       let least = 0;
-      for (let k = 0; k < 8; k++) {
-        const corner = new THREE.Vector3(...[0, 1, 2].map((i) => (k & (1 << i) ? high : low)[i])).sub(centre);
-        const side = Math.max(Math.abs(corner.dot(x)) / across, Math.abs(corner.dot(y)) / up);
-        least = Math.max(least, corner.dot(direction) + 1.12 * side);
+      for (let i = 0; i < point.length; i += 3) {
+        const [dx, dy, dz] = [point[i] - centre.x, point[i + 1] - centre.y, point[i + 2] - centre.z];
+        const side = Math.max(
+          Math.abs(dx * x.x + dy * x.y + dz * x.z) / across, Math.abs(dx * y.x + dy * y.y + dz * y.z) / up,
+        );
+        least = Math.max(least, dx * direction.x + dy * direction.y + dz * direction.z + 1.15 * side);
       }
       return Math.min(least, distance_radii * radius);
     };
@@ -243,6 +281,8 @@
     const set = (name, on) => {
       uniforms[name].value = on ? 1 : 0;
       root.querySelector(`[data-toggle=${name}]`).setAttribute("aria-pressed", String(on));
+      const detail = uniforms.wire.value || uniforms.coverage.value;
+      mesh.geometry = detail ? (detailed ??= apart()) : plain;
       if (name === "coverage") document.getElementById("coverage-legend").hidden = !on;
       request();
     };
@@ -316,28 +356,35 @@
     fit();
     camera.position.copy(centre).addScaledVector(home(), away(home()));
     controls.update();
-    renderer.render(scene, camera);
-    root.classList.add("drawn");
-    performance.mark("meshdrop-model-begun");
-
-    createImageBitmap(new Blob([bytes("texture-data")], { type: "image/jpeg" }), {
-      premultiplyAlpha: "none", colorSpaceConversion: "none",
-    }).then((image) => {
-      map.image = image;
-      map.needsUpdate = true;
-      set("textured", true);
+    const first = () => {
       cancelAnimationFrame(due);
       due = 0;
       renderer.render(scene, camera);
-      renderer.getContext().readPixels(0, 0, 1, 1, 6408, 5121, new Uint8Array(4)); // waits until it is really drawn
-      performance.mark("meshdrop-model-drawn");
-      root.classList.add("textured");
+      const done = context.fenceSync(context.SYNC_GPU_COMMANDS_COMPLETE, 0);
+      context.flush();
+      const look = () => { // is it really drawn?
+        if (context.clientWaitSync(done, 0, 0) === context.TIMEOUT_EXPIRED) setTimeout(look, 5);
+        else {
+          root.classList.add("drawn");
+          performance.mark("meshdrop-model-drawn");
+        }
+      };
+      setTimeout(look, 5);
+    };
+    image.then((decoded) => {
+      map.image = decoded;
+      map.needsUpdate = true;
+      set("textured", true);
+      first();
     }, () => {
       status.textContent = "The texture could not be decoded: the model is shown without it.";
+      first();
     });
   }
 
-  const context = canvas.getContext("webgl2", { antialias: true, alpha: true });
+  // Where the processor draws, smooth edges and slanted textures cost seconds, and are left out.
+  const quick = canvas.getContext("webgl2", { antialias: true, failIfMajorPerformanceCaveat: true });
+  const context = quick || canvas.getContext("webgl2", { antialias: false });
   if (!context) {
     giveUp("This browser has no WebGL 2, so the model is shown as an animation. mesh.glb opens in any 3D viewer.");
     return;

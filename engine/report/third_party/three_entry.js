@@ -3,6 +3,7 @@ export {
   BufferAttribute,
   BufferGeometry,
   DoubleSide,
+  FrontSide,
   GLSL3,
   LinearMipmapLinearFilter,
   Mesh,
