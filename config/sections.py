@@ -352,6 +352,39 @@ class Retention(Table):
     """Free space on the outbox below which the oldest results are deleted; 0 never."""
 
 
+class Metrics(Table):
+    """Figures for Prometheus, in a file for node_exporter's textfile collector."""
+
+    textfile: Folder | None = Field(default=None, examples=["/var/lib/node_exporter/textfile/meshdrop.prom"])
+    """File that the figures are written to; its name ends with `.prom`. Without it there are none."""
+
+    refresh_s: Annotated[Duration, Field(gt=0)] = 15.0
+    """How often it is rewritten."""
+
+
+class Webhook(Table):
+    """An address that is told when a job has finished, failed, was cancelled or is held."""
+
+    url: str = Field(default="", examples=["https://example.com/hooks/meshdrop"])
+    """The address; empty tells nobody."""
+
+    secret: str = Field(default="", repr=False)
+    """What messages are signed with, and the receiver knows too: `whsec_` and base64, or any text of 16 bytes or more.
+    Better in a file of its own."""
+
+    secret_file: Folder | None = Field(default=None, examples=["/etc/meshdrop/webhook.secret"])
+    """File that holds the secret, in place of `webhook.secret`; read at each message."""
+
+    timeout_s: Annotated[Duration, Field(gt=0, le=60)] = 10.0
+    """How long the receiver may be silent before a try counts as failed; at most 60."""
+
+    attempts: Annotated[int, Field(ge=1, le=30)] = 10
+    """How often a message is sent before it is given up: after 5 s, 10 s, 20 s and so on, up to an hour."""
+
+    allow_http: bool = False
+    """Also send to `http://` addresses of other machines, where everybody on the way can read along."""
+
+
 class Support(Table):
     """Whom people ask."""
 
@@ -397,6 +430,8 @@ class Settings(Table):
     run: Run = Run()
     publish: Publish = Publish()
     retention: Retention = Retention()
+    metrics: Metrics = Metrics()
+    webhook: Webhook = Webhook()
     support: Support = Support()
     log: Log = Log()
 

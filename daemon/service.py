@@ -21,10 +21,12 @@ from daemon.aside import Aside
 from daemon.clock import Clock
 from daemon.files import Files
 from daemon.loops import Loop
+from daemon.metrics import Textfile
 from daemon.notify import Notifier
 from daemon.roots import Root, check_folders, check_root, is_known, open_root
 from daemon.signals import Signals
 from daemon.states import LIVE
+from daemon.webhook import Webhook, check_webhook
 
 if TYPE_CHECKING:
     from daemon.intake import Intake
@@ -137,6 +139,7 @@ class Service:
 
         settings = self._settings
         check_folders(settings)
+        check_webhook(settings)
         state = settings.state_dir
         try:
             state.mkdir(parents=True, exist_ok=True)
@@ -222,11 +225,13 @@ class Service:
             live = LiveFiles(settings, store, clock, files, outbox=outbox)
             self._lives.append((live, Loop(f"live:{number}", live.step, clock)))
             self._loops.append(self._lives[-1][1])
+        for name, room in (("webhook", Webhook), ("metrics", Textfile)):
+            self._loops.append(Loop(name, room(settings, store, clock, files).step, clock))
         self._facts = Facts(settings, files, store.daemon_report())
         self._outboxes = Outboxes(settings, clock, files)
         for inbox in settings.all_inboxes:
             publisher = Publisher(
-                settings, store, clock, files, lambda: self._wake("intake", "live"), inboxes={inbox.name}
+                settings, store, clock, files, lambda: self._wake("intake", "live", "webhook"), inboxes={inbox.name}
             )
             self._loops.append(Loop(f"publish:{inbox.name}", publisher.step, clock))
             self._loops.append(self._watched(inbox, store))
@@ -337,6 +342,7 @@ class Service:
         try:
             new = self._reload()
             check_folders(new)
+            check_webhook(new)
         except MeshdropError as error:
             log.error("service.reload_refused", message=error.message, remedy=error.suggestion)
             return

@@ -21,6 +21,8 @@ def show(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     with exit_status():
         settings = load_settings(config)
         values = settings.model_dump(mode="json")
+        if values["webhook"]["secret"]:
+            values["webhook"]["secret"] = "(hidden)"
         typer.echo(json.dumps(values, indent=2) if as_json else as_toml(values))
 
 
@@ -30,8 +32,10 @@ def check(config: ConfigOption = None) -> None:
     with exit_status():
         settings = load_settings(config)
         from daemon.roots import check_folders
+        from daemon.webhook import check_webhook
 
         check_folders(settings)
+        check_webhook(settings)
         typer.echo(f"The settings are in order ({len(schema_of(Settings))} keys).")
 
 

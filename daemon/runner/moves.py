@@ -78,7 +78,8 @@ class Moves:
         """The result lies whole in the spool."""
         outcome = State.FAILURE if done.verdict == "failure" else State.SUCCESS
         changes = {"outcome": outcome, "verdict": done.verdict, "manifest": done.manifest, "error": done.error}
-        self.change(job, State.PUBLISHING, State.PROGRESS, reason, **changes)
+        timings_s = self._results.timings_s(job)
+        self.change(job, State.PUBLISHING, State.PROGRESS, reason, **changes, timings_s=timings_s)
 
     def answer(self, job: Job, earlier: Job) -> None:
         """An earlier job's result is this one's too."""

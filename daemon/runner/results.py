@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from config.sections import Settings
 from daemon.files import Files
-from daemon.publish.package import ERROR_FILE, Manifest, digest, job_facts, package_result
+from daemon.publish.package import ERROR_FILE, QUALITY_FILE, Manifest, digest, job_facts, package_result
 from daemon.runner.retry import Error
 from daemon.spool import INPUT, RESULT, spool_folder
 from daemon.worker.protocol import LONGEST_LINE, Done, ProtocolError, decode
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from daemon.store import Job, Store
 
 DONE_FILE: Final = "done.json"
+_LARGEST_QUALITY: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ class Results:
         except (OSError, ProtocolError):
             return None
         return done if whole and done.manifest else None
+
+    def timings_s(self, job: Job) -> dict[str, float] | None:
+        """The seconds of each stage, as quality.json tells them; None where it does not."""
+        try:
+            with self._files.reading(self.places(job).result / QUALITY_FILE) as file:
+                told = json.loads(file.read(_LARGEST_QUALITY)).get("timings_s")
+            return {str(stage): float(seconds) for stage, seconds in told.items()}
+        except (OSError, ValueError, TypeError, AttributeError):  # figures for graphs: the job goes on without
+            return None
 
     def clear(self, job: Job) -> None:
         """Remove what an earlier attempt has left; its input stays. Raises OSError."""

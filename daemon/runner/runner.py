@@ -276,7 +276,7 @@ class Runner:
             bundle=str(places.input),
             out=str(places.result),
             options=lowered_options(job.options) if job.lowered else job.options,
-            settings=json.loads(json.dumps(self._settings.model_dump(), default=str)),
+            settings=json.loads(json.dumps(self._settings.model_dump(exclude={"webhook"}), default=str)),
             facts=job_facts(job, self._store.inputs(job.id)),
             zip_name=zip_name_of(job) if self._settings.publish.zip else None,
             manifest_path=str(places.done),

@@ -2,12 +2,13 @@
 
 from daemon.store.database import StoreDamaged
 from daemon.store.jobs import StateChanged
-from daemon.store.records import DaemonReport, EntryRecord, Glance, Job, NewJob, PublishedJob, Transition
+from daemon.store.records import DaemonReport, Delivery, EntryRecord, Glance, Job, NewJob, PublishedJob, Transition
 from daemon.store.store import DATABASE_NAME, Store, open_store
 
 __all__ = [
     "DATABASE_NAME",
     "DaemonReport",
+    "Delivery",
     "EntryRecord",
     "Glance",
     "Job",

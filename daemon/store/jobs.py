@@ -36,7 +36,7 @@ _FIXED: Final = {"id", "inbox", "entry", "fingerprint", "attempt", "retry_of"}
 _OWN: Final = {"state", "held_from", "created_at", "finished_at", "updated_at"}  # written here alone
 _CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _FIXED - _OWN
 _NO_RUN: Final[Mapping[str, Any]] = {"stage": None, "fraction": 0.0, "eta_s": None}
-_NO_RESULT: Final[Mapping[str, Any]] = {"outcome": None, "verdict": None, "manifest": None}
+_NO_RESULT: Final[Mapping[str, Any]] = {"outcome": None, "verdict": None, "manifest": None, "timings_s": None}
 _NO_HOLD: Final[Mapping[str, Any]] = {"held_from": None, "hold_code": None, "hold_reason": None}
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from config.errors import UsageError
 from daemon.store.database import StoreDamaged, connect, engine_of, translated
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-VERSIONS: Final = ("0001",)
+VERSIONS: Final = ("0001", "0002")
 """Every version there was, the present one last; a test holds them to the migrations."""
 
 

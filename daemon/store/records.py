@@ -52,6 +52,7 @@ class Job:
     started_at: datetime | None  # of the run under way, or the last
     finished_at: datetime | None
     updated_at: datetime
+    timings_s: dict[str, float] | None = None  # seconds by stage of the run that made the result
 
     @property
     def final(self) -> bool:
@@ -151,6 +152,20 @@ class Transition:
     after: State
     reason: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A step of a job that a webhook is still to be told of."""
+
+    number: int  # grows with every step of any job
+    job: str
+    at: datetime
+    before: State | None
+    after: State
+    reason: str
+    by: str
+    attempts: int  # in vain so far
 
 
 @dataclass(frozen=True, slots=True)

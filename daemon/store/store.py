@@ -12,6 +12,8 @@ from daemon.clock import Clock
 from daemon.mounts import is_local, mount_of
 from daemon.store.admission import Admission
 from daemon.store.database import Database, translated
+from daemon.store.deliveries import Deliveries
+from daemon.store.figures import Figures
 from daemon.store.memory import Memory
 from daemon.store.migrate import migrate
 from daemon.store.order import Order
@@ -19,7 +21,7 @@ from daemon.store.order import Order
 DATABASE_NAME: Final = "meshdrop.db"
 
 
-class Store(Admission, Order, Memory):
+class Store(Admission, Order, Deliveries, Figures, Memory):
     """Every job and all that is remembered. All methods may be called from any thread, and each is one transaction."""
 
     def __init__(self, database: Database, clock: Clock) -> None:

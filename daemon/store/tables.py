@@ -142,6 +142,7 @@ jobs = Table(
     Column("started_at", UtcTime),
     Column("finished_at", UtcTime),
     Column("updated_at", UtcTime, nullable=False),
+    Column("timings_s", Json),
     CheckConstraint(f"state IN ({_STATES})", name="known_state"),
     CheckConstraint("state NOT IN ('PUBLISHING', 'SUCCESS', 'FAILURE') OR outcome IS NOT NULL", name="has_outcome"),
     CheckConstraint("state <> 'HELD' OR held_from IS NOT NULL", name="held_from_somewhere"),
@@ -180,6 +181,21 @@ inputs = Table(
     Column("path", Text, primary_key=True),
     Column("sha256", Text, nullable=False),
     Column("bytes", Integer),
+    sqlite_with_rowid=False,
+)
+
+deliveries = Table(
+    "deliveries",  # transitions that a webhook is still to be told of
+    metadata,
+    Column("number", Integer, ForeignKey("transitions.number", ondelete="CASCADE"), primary_key=True),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+)
+
+cursors = Table(
+    "cursors",  # how far somebody has read the transitions
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
