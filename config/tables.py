@@ -14,8 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from config.errors import ShareUnavailable, ValidationFailed
+from config.text import shown
 
 LARGEST_TOML: Final = 1 << 20
+
+_MOST_PROBLEMS: Final = 20
+_LONGEST_WORDS: Final = 200
 
 
 class Table(BaseModel):
@@ -56,9 +60,15 @@ def parse_toml(data: bytes, name: str) -> dict[str, Any]:
         ) from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ValidationFailed(
+            f"{name}: is nested too deeply: not a file of settings.",
+            suggestion="Write plain `key = value` lines under [tables].",
+            file=name,
+        ) from None
+    except ValueError as error:  # tomllib's own, or Python's on a number of thousands of digits
         last = text.rstrip("\n").count("\n") + 1
-        reason = str(error).replace("(at end of document)", f"(at line {last}, the end)")
+        reason = shown(str(error)[:_LONGEST_WORDS]).replace("(at end of document)", f"(at line {last}, the end)")
         raise ValidationFailed(
             f"{name}: is not valid TOML: {reason}.",
             suggestion='Write `key = value`, with text in quotes: quality = "high".',
@@ -69,20 +79,25 @@ def parse_toml(data: bytes, name: str) -> dict[str, Any]:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that suggests the known words nearest to `word`, or lists them."""
     words = sorted(known)
-    near = difflib.get_close_matches(word.lower().replace("-", "_"), words, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:_LONGEST_WORDS].lower().replace("-", "_"), words, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
     return f"known: {', '.join(words)}"
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One sentence for each thing that is wrong: the key as written in TOML, what it is, what is allowed."""
-    return list(dict.fromkeys(_explain_one(dict(item), model) for item in error.errors(include_url=False)))
+    """One sentence for each thing that is wrong: the key as written in TOML, what it is, what is allowed.
+
+    What stands in the file is shown as names are: it may be meant to break lines or terminals.
+    """
+    found = error.errors(include_url=False)
+    told = list(dict.fromkeys(shown(_explain_one(dict(item), model)) for item in found[:_MOST_PROBLEMS]))
+    return told + ([f"and {len(found) - _MOST_PROBLEMS} more"] if len(found) > _MOST_PROBLEMS else [])
 
 
 def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> str:
     loc = tuple(item["loc"])
-    key, value = _dotted(loc), item.get("input")
+    key, value = _dotted(loc), "(hidden)" if loc[-1:] == ("secret",) else item.get("input")
     kind, context = item["type"], item.get("ctx", {})
     table = _model_at(model, loc[:-1])
     if kind == "extra_forbidden":
@@ -92,7 +107,8 @@ def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> str:
         allowed = str(context["expected"]).replace("'", '"').replace(" or ", ", ")
         literal = loc[-1] == "[key]"
         what = f"unknown key {_dotted(loc[:-1])}" if literal else f"{key} = {_toml(value)} is not allowed"
-        near = difflib.get_close_matches(str(value), [word.strip('"') for word in allowed.split(", ")], n=1)
+        words = [word.strip('"') for word in allowed.split(", ")]
+        near = difflib.get_close_matches(str(value)[:_LONGEST_WORDS], words, n=1)
         return f"{what}: one of {allowed}" + (f" (did you mean {near[0]}?)" if near else "")
     if kind == "value_error":
         reason = str(context["error"])
@@ -111,7 +127,7 @@ def _dotted(loc: tuple[Any, ...]) -> str:
             text += f"[{part}]"
         elif part != "[key]":
             text += f".{part}" if text else str(part)
-    return text
+    return text if len(text) <= _LONGEST_WORDS else text[: _LONGEST_WORDS - 3] + "..."
 
 
 def _toml(value: Any) -> str:

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from config import sections
 from config.bundle_layout import IMAGE_DIRS
-from config.errors import DiskFull, InputError, JobNotFound, ShareUnavailable
+from config.errors import DiskFull, InputError, JobNotFound, MeshdropError, ShareUnavailable, UnknownError
 from config.sections import Settings
 from daemon.clock import Clock
 from daemon.files import Files, NotRegular
@@ -149,6 +149,12 @@ class Spooler:
         except OSError as error:
             self._drop(job)
             self._refuse(job, source, error)
+        except MeshdropError:
+            raise  # the database's
+        except Exception as error:  # a mistake of this program, which one bundle has found: the others go on
+            log.error("spool.failed", job=job.id, bundle=shown(job.entry), exc_info=error)
+            self._drop(job)
+            self._fail(job, UnknownError(f"It could not be copied: {type(error).__name__}: {shown(str(error))}."))
         else:
             self._needed.pop(job.id, None)
             self._unreadable.pop(job.id, None)
@@ -298,13 +304,18 @@ class Spooler:
     def _hold(self, job: Job, code: str, reason: str) -> None:
         self._move(job, State.HELD, State.PENDING, reason, code)
 
+    def _fail(self, job: Job, error: MeshdropError) -> None:
+        """Publish the error as its result, which the publisher makes."""
+        self._move(job, State.PUBLISHING, State.PENDING, error.message, outcome=State.FAILURE, error=error.as_json())
+
     def _cancel(self, job: Job, reason: str) -> None:
         self._move(job, State.CANCELLED, State.PENDING, reason)
 
-    def _move(self, job: Job, to: State, before: State, reason: str, code: str | None = None) -> None:
+    def _move(self, job: Job, to: State, before: State, reason: str, code: str | None = None, **changes: Any) -> None:
         from daemon.store import StateChanged
 
-        changes = {"hold_code": code} if code else {}
+        if code:
+            changes["hold_code"] = code
         with suppress(StateChanged):
             self._store.transition(job.id, to, reason=reason, expect=before, **changes)
             self._on_change()

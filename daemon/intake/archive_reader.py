@@ -69,6 +69,12 @@ class _Capped(io.BufferedReader):
             raise _TooMany
         return super().read(_MOST_DIRECTORY_BYTES if size is None or size < 0 else size)
 
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go somewhere, unless that is before the file's start: the system would call it an error of the share."""
+        if whence == io.SEEK_SET and offset < 0:
+            raise zipfile.BadZipFile("a place before the start of the file")
+        return super().seek(offset, whence)
+
 
 class _TooMany(Exception):
     """The archive's directory is larger than any bundle's."""
@@ -159,8 +165,10 @@ class Archive:
     def open(self, item: Item) -> MemberStream:
         """One of the layout's files, to be read once from its start."""
         info = self._members[item.name][0]
-        self._file.seek(info.header_offset)
-        head = self._file.read(_LOCAL_HEADER.size)
+        head = b""
+        if info.header_offset >= 0:
+            self._file.seek(info.header_offset)
+            head = self._file.read(_LOCAL_HEADER.size)
         if len(head) < _LOCAL_HEADER.size or head[:4] != b"PK\x03\x04":
             raise ZipUnfinished(f"{shown(item.name)} is not where the zip's directory says.")
         _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(head)

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from daemon.caretaker import Caretaker
     from daemon.store import Job, Store
 
+_CANNOT_LOOK: Final = (
+    "The program itself fails to read this bundle, and has written into its log why. Nothing is done with it for now."
+)
+
 log = structlog.get_logger(__name__)
 
 _BATCH: Final = 100
@@ -307,6 +311,10 @@ class Intake:
             self._find_root()
             log.warning("intake.look_failed", bundle=shown(entry.name), reason=str(error))
             self._look_at(entry, now_s + AFTER_TROUBLE_S)
+        except Exception as error:  # a mistake of this program, which one bundle has found: the others go on
+            log.error("intake.look_failed", bundle=shown(entry.name), reason=str(error), exc_info=error)
+            self._caretaker.say(entry.name, _CANNOT_LOOK)
+            self._look_at(entry, now_s + self._settings.watch.rescan_s)
 
     def _look(self, entry: Entry, now_s: float) -> None:
         if not entry.known:

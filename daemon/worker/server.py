@@ -55,6 +55,7 @@ from daemon.worker.protocol import (
 
 STEP_EVERY_S: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
 _OOM_SCORE: Final = 500  # where memory runs out on the machine, this process goes before the daemon
 
 log = structlog.get_logger(__name__)
@@ -146,6 +147,9 @@ def _die_with(parent: int) -> None:
 
 def _limit(memory_mb: int) -> None:
     faulthandler.enable()
+    if sys.platform == "linux":  # what it reads was dropped by anybody: no program that it starts gets more rights
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")

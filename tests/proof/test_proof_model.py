@@ -118,11 +118,14 @@ class Anything(RuleBasedStateMachine):
 
     @rule(calls=st.integers(1, 400))
     def kill_at_a_call(self, calls: int) -> None:
+        """Within the next steps, if there are so many calls in them."""
         self.house.files.fail(calls, Killed)
+        self.go_on(20)
 
     @rule(transactions=st.integers(1, 6), after=st.booleans())
     def kill_at_a_commit(self, transactions: int, after: bool) -> None:
         self.house.fail_transaction = (self.house.transactions + transactions, Killed, after)
+        self.go_on(20)
 
     @rule(place=st.sampled_from(["outbox", "inbox", "state/spool"]), number=st.sampled_from([errno.ENOSPC, errno.EIO]))
     def breaks(self, place: str, number: int) -> None:
