@@ -198,7 +198,7 @@ class QualityThresholdFailed(EngineError):
 
     code = "QUALITY_THRESHOLD_FAILED"
     exit_status = 1
-    default_suggestion = "Look at contact_sheet.png: it shows where the render differs from the input."
+    default_suggestion = "Look at report.html: it shows where the render differs from the input."
 
 
 class TimedOut(EngineError):

@@ -123,7 +123,7 @@ def print_result(out: Path, quality: dict[str, Any], files: tuple[str, ...]) -> 
         + (", orientation ambiguous" if calibration["ambiguous"] else ""),
     )
     table.add_row("mesh", f"{mesh['faces']} faces, {'watertight' if mesh['watertight'] else 'not watertight'}")
-    for name in ("mesh.glb", "contact_sheet.png"):
+    for name in ("mesh.glb", "report.html"):
         if name in files:
             table.add_row("", escape(str(out / name)))
     console.print(table, soft_wrap=True)
