@@ -7,13 +7,16 @@ system lies under its path, the share is gone: nothing in it was deleted, and no
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from config.errors import ShareUnavailable, ValidationFailed
 from config.sections import Settings
+from daemon.aside import Aside
 from daemon.clock import Clock
 from daemon.files import Files
 from daemon.mounts import mount_of
@@ -21,6 +24,7 @@ from daemon.mounts import mount_of
 PRIVATE: Final = ".meshdrop"
 MARKER: Final = "root.json"
 KNOWN: Final = "roots.json"
+_ANSWER_WITHIN_S: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,19 @@ def check_root(root: Root, files: Files) -> None:
 
 
 def check_folders(settings: Settings) -> None:
-    """Raise ValidationFailed where folders are the same or lie in one another: one would read the other's files."""
+    """Raise ValidationFailed where folders are the same or lie in one another: one would read the other's files.
+
+    Of a share that hangs the path alone is looked at, with the links on its way left as they are.
+    """
     named = [("state_dir", settings.state_dir)]
     for inbox in settings.all_inboxes:
         which = f" of {inbox.name}" if settings.inboxes else ""
         named += [(f"inbox{which}", inbox.path), (f"outbox{which}", inbox.outbox)]
-    real = [(name, path, Path(path).resolve()) for name, path in named]
+    asked = [(name, path, Aside(Path(path).resolve, Path(os.path.normpath(path)))) for name, path in named]
+    until_s = time.monotonic() + _ANSWER_WITHIN_S
+    for _, _, aside in asked:
+        aside.answered(max(0.0, until_s - time.monotonic()))
+    real = [(name, path, aside.answer) for name, path, aside in asked]
     for number, (name, path, here) in enumerate(real):
         for other_name, other_path, there in real[:number]:
             if name.startswith("outbox") and other_name.startswith("outbox") and here == there:

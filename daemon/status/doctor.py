@@ -53,7 +53,7 @@ def examine(settings: Settings, quick: bool = False, say: Callable[[str], None] 
         checks.append((name, str(path), partial(_check_folder, path, name, settings)))
     checks += [
         ("settings", "A folder of the settings", partial(_check_settings, settings)),
-        ("inotify", "An inbox", partial(check_inotify, settings)),
+        ("inotify", "", partial(check_inotify, settings)),  # which inbox is silent is said there
         ("models", str(settings.models.reconviagen.weights), partial(check_models, settings)),
         ("database", str(settings.state_dir), partial(_check_database, settings)),
     ]
@@ -112,6 +112,8 @@ class _Asked:
         """What it has found, and that there is no answer where none comes in time."""
         self._thread.join(max(0.0, within_s))
         if not self._thread.is_alive():
+            return self._found
+        if not self._what:
             return self._found
         silent = f"{shown(self._what)} does not answer within {_ANSWER_WITHIN_S:.0f} s."
         return [*self._found, fail(self._name, silent, _SLOW_SHARE)]

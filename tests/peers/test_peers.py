@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -169,6 +170,32 @@ def test_a_share_that_goes_away_and_comes_back(make_daemon: Callable[..., Daemon
     finally:
         daemon.close()
         subprocess.run(["umount", "-l", str(daemon.inbox)], check=True, timeout=20)
+
+
+@root_only
+@needs("bindfs")
+def test_a_share_that_is_frozen_at_the_start(make_daemon: Callable[..., Daemon]) -> None:  # noqa: F811
+    """Really: the process that serves it is stopped, and every call waits in the kernel until it goes on."""
+    daemon = make_daemon(watch__poll_s=0.5, intake__quiet_s=0.5)
+    behind = daemon.folder / "behind"
+    behind.mkdir()
+    server = subprocess.Popen(["bindfs", "-f", str(behind), str(daemon.inbox)])
+    try:
+        until(lambda: os.path.ismount(daemon.inbox), 20)
+        daemon.start()
+        daemon.stop()
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)  # until the kernel no longer trusts what it knows of the folder
+        daemon.start()  # it is ready all the same
+        server.send_signal(signal.SIGCONT)
+        make_bundle(daemon.folder / "made", seed=1).rename(behind / "shoe")
+        assert daemon.job("shoe").state is State.SUCCESS
+        daemon.stop()
+    finally:
+        server.send_signal(signal.SIGCONT)
+        daemon.close()
+        subprocess.run(["umount", "-l", str(daemon.inbox)], check=True, timeout=20)
+        server.wait(20)
 
 
 SMB_CONF = """
