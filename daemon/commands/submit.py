@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.errors import Cancelled, MeshdropError, OutputExists, UsageError
+from config.errors import Cancelled, MeshdropError, OutputExists, UnknownError, UsageError
 from config.sections import Inbox, Settings
 from config.settings import load_settings
 from daemon.commands.common import ConfigOption, exit_status, until_interrupted
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.3
 _IDLE_WITHIN_S = 60.0
+_LOG = "run.log"
+_NO_DAEMON = {True: "the daemon starts", False: "no daemon has run yet: start one (make serve)"}
 _WAITS = {"PENDING": "waits for its turn", "PUBLISHING": "is being published"}
 
 
@@ -49,8 +51,8 @@ def submit(
         target = drop(bundle, chosen, name, force=force)
         typer.echo(f"Dropped: {target}")
         if wait or start:
-            with _daemon(settings, config) if start else nullcontext():
-                job = follow(settings, chosen.name, target.name, interrupted, but=earlier)
+            with _daemon(settings, config) if start else nullcontext() as daemon:
+                job = follow(settings, chosen.name, target.name, interrupted, but=earlier, daemon=daemon)
             finish(job)
 
 
@@ -120,7 +122,7 @@ def drop(bundle: Path, inbox: Inbox, name: str | None = None, *, force: bool = F
 
 
 @contextmanager
-def _daemon(settings: Settings, config: Path | None) -> Iterator[None]:
+def _daemon(settings: Settings, config: Path | None) -> Iterator[subprocess.Popen[bytes] | None]:
     """A daemon of our own that ends when it is idle, where none runs; it writes its log into the state folder."""
     from daemon.locks import AlreadyLocked, FileLock
 
@@ -128,15 +130,15 @@ def _daemon(settings: Settings, config: Path | None) -> Iterator[None]:
     try:
         FileLock(settings.state_dir / "meshdrop.lock").acquire().release()
     except AlreadyLocked:
-        yield
+        yield None
         return
     command = [sys.executable, "-m", "daemon", "run", "--until-idle"]
     if config is not None:
         command += ["--config", str(config)]
-    with (settings.state_dir / "run.log").open("ab") as log:
+    with (settings.state_dir / _LOG).open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
-        yield
+        yield process
         process.wait(_IDLE_WITHIN_S)
     finally:
         if process.poll() is None:
@@ -144,11 +146,20 @@ def _daemon(settings: Settings, config: Path | None) -> Iterator[None]:
             process.wait()
 
 
-def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int], *, but: str | None = None) -> Job:
+def follow(
+    settings: Settings,
+    inbox: str,
+    entry: str,
+    interrupted: list[int],
+    *,
+    but: str | None = None,
+    daemon: subprocess.Popen[bytes] | None = None,
+) -> Job:
     """Show the progress of an entry's newest job until it ends, and return it.
 
-    but: the id of an earlier drop's job, which is not the one.
-    Raises Cancelled where the command was interrupted.
+    but: the id of an earlier drop's job, which is not the one. daemon: what was started for it; None where another
+    runs, or should.
+    Raises Cancelled where the command was interrupted, UnknownError where that daemon has ended before the job.
     """
     from daemon.clock import SystemClock
     from daemon.store import open_store
@@ -163,9 +174,15 @@ def follow(settings: Settings, inbox: str, entry: str, interrupted: list[int], *
                 if store is None:
                     with suppress(MeshdropError):  # a daemon that starts is just making it
                         store = open_store(settings.state_dir, clock=SystemClock(), create=False)
+                ended = daemon.poll() if daemon else None  # asked first: what it did before counts
                 job = store.last_job(inbox, entry) if store else None
+                if ended is not None and (job is None or job.id == but or job.finished_at is None):
+                    raise UnknownError(
+                        f"The daemon that was started has ended (exit status {ended}), and {entry} is not finished.",
+                        suggestion=f"{settings.state_dir / _LOG} says why; `meshdrop doctor` looks at the machine.",
+                    )
                 if job is None or job.id == but:
-                    printer.waiting("waiting to be taken" if store else "no daemon has run yet: start one (make serve)")
+                    printer.waiting("waiting to be taken" if store else _NO_DAEMON[daemon is not None])
                 elif job.finished_at is not None:
                     break
                 elif job.state == "PROGRESS":
@@ -203,7 +220,7 @@ class _Step:
 
 
 def _error_of(error: dict[str, object]) -> MeshdropError:
-    from config.errors import UnknownError, error_classes
+    from config.errors import error_classes
 
     cls = error_classes().get(str(error.get("code")), UnknownError)
     return cls(str(error.get("message")), suggestion=str(error.get("suggestion") or "") or None)

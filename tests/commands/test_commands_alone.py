@@ -129,3 +129,19 @@ def test_submit_refuses_what_is_no_bundle_and_what_is_taken(scene: Scene) -> Non
     scene.run(8)
     assert scene.job("shoe").options["force"] is True
     assert not (scene.inbox / "shoe" / ".redo").exists()
+
+
+def test_a_daemon_that_can_not_run_is_not_waited_for(tmp_path: Path) -> None:
+    """`submit --start` starts one; it ends at once, on a database that is damaged."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "meshdrop.db").write_bytes(b"not a database " * 1000)
+    (tmp_path / "inbox").mkdir()
+    write_bundle(tmp_path / "shoe")
+    keys = {"inbox": "inbox", "outbox": "outbox", "state_dir": "state"}
+    config = tmp_path / "meshdrop.toml"
+    config.write_text("".join(f'{key} = "{tmp_path / folder}"\n' for key, folder in keys.items()))
+    done = CliRunner().invoke(app, ["submit", "--start", str(tmp_path / "shoe"), "--config", str(config)])
+    assert done.exit_code == 4, done.output
+    assert "The daemon that was started has ended (exit status 4), and shoe is not finished." in done.output
+    assert str(tmp_path / "state" / "run.log") in done.output.replace("\n", "")
+    assert "is damaged" in (tmp_path / "state" / "run.log").read_text()
