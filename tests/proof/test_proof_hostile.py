@@ -132,7 +132,7 @@ def _value(value: Any) -> str:
 
 SECRET = b"the secret of this machine"
 NAMES = (
-    "<img src=x onerror=alert(1)>", "<script>alert(1)", "a\nINJECTED 1 job.state", "\x1b[31mred\x1b[0m", "\u202egnp.exe",
+    "<img src=x onerror=alert(1)>", "<script>alert(1)", "a\nINJECTED 1 job.state", "\x1b[31mred\x1b[0m", "\u202egnp",
     "..\\..\\up", "-rf", "$(touch owned)", "'; DROP TABLE jobs; --", "%s%n{0}", "\udcff\udcfe", "x" * 240, "CON",
     "index.html", "status.json", ".partial-abcdefgh", "shoe.latest.json", "STATUS.txt.d",
 )  # fmt: skip
