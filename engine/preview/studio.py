@@ -104,7 +104,7 @@ def draw(stage: Stage, azimuth_deg: float, size_px: int, *, edges: bool = True) 
     """[S, S, 3] uint8: the object on its floor. edges: with its wireframe."""
     camera = camera_at(stage, azimuth_deg, size_px)
     rgb, coverage = _light(stage, camera, stage.wire if edges else _NO_WIRE)
-    backdrop = _backdrop(stage, camera.scaled_to(size_px // 2), size_px)
+    backdrop = _backdrop(stage, camera.scaled_to(size_px // 2 if edges else size_px // 4), size_px)
     picture = rgb + ((1 - coverage) * backdrop)[..., None] * _TINT
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 

@@ -46,7 +46,7 @@ def test_the_turntable_goes_round_once_and_for_ever(made: Previews, folder: Path
     path = folder / "turntable.webp"
     assert path.stat().st_size < 1_500_000
     with Image.open(path) as film:
-        assert (film.n_frames, film.info["loop"], film.size) == (36, 0, (320, 320))  # type: ignore[attr-defined]
+        assert (film.n_frames, film.info["loop"], film.size) == (36, 0, (300, 300))  # type: ignore[attr-defined]
         frames = []
         for index in range(36):
             film.seek(index)

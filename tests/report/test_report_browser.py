@@ -320,7 +320,7 @@ def test_without_webgl_the_turntable_takes_its_place_and_says_why(program: Any, 
         assert "no WebGL 2" in at.page.locator("#viewer-status").inner_text()
         film = at.page.locator("#turntable")
         assert film.is_visible()
-        _until(at, "document.getElementById('turntable').naturalWidth === 320")
+        _until(at, "document.getElementById('turntable').naturalWidth === 300")
         at.check()
 
 
