@@ -159,7 +159,8 @@ def initial(
         toward = -poses[view, :3, 2]
         k = int(np.argmax(np.array(axes) @ toward))
         near = min(max(1 - 0.95 * reach[k], 0.15), 1.6)
-        end = near + FLAT_RANGE if view in observation.flat else max(1 + far * reach[k ^ 1], near + 0.02)
+        far = max(1 + far * reach[k ^ 1], near + 0.02)
+        end = near + FLAT_RANGE if view in observation.flat else far
         low, high = observation.spread[view]
         high = max(high, low + 0.004)
         g_near, g_far = (1 / near, 1 / end) if family.kind == "disparity" else (near, end)
