@@ -274,7 +274,7 @@ function drawHealth() {
   const rows = [["Daemon", daemon.sentence]];
   for (const inbox of inboxes) {
     const who = inboxes.length > 1 ? `${inbox.name}: ` : "", { watch } = inbox;
-    const seen = watch.latency_s === null ? "" : `, noticed in ${watch.latency_s < 0.1 ? "under 0.1" : watch.latency_s < 10 ? watch.latency_s.toFixed(1) : Math.round(watch.latency_s)} s`;
+    const seen = watch.latency_s === null ? "" : `, noticed in\u00a0${watch.latency_s < 0.1 ? "under\u00a00.1" : watch.latency_s < 10 ? watch.latency_s.toFixed(1) : Math.round(watch.latency_s)}\u00a0s`;
     const how = { inotify: "by events", polling: "by scanning", unknown: "not watched" }[watch.mode];
     rows.push([`${who}Inbox watched`, how + (watch.mode === "unknown" ? "" : seen), watch.why]);
     if (inbox.outbox_free !== null) rows.push([`${who}Free on outbox`, size(inbox.outbox_free)]);

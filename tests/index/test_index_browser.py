@@ -86,7 +86,7 @@ def test_every_state_is_there(house: House, at: Window) -> None:
     assert "Waiting for 3 of 12 files: top.png." in at.page.inner_text("#waiting")
     assert "1 job on hold: The share is full." in at.page.inner_text("#problems")
     assert "RTX <i>1</i>" in at.page.inner_text("#health")
-    assert "noticed in 0.3 s" in at.page.inner_text("#health")
+    assert "noticed in\u00a00.3\u00a0s" in at.page.inner_text("#health")
     assert "5.0 GB" in at.page.inner_text("#health")
     assert at.page.title().startswith("⚠ 1 at work")
     pictures = at.page.locator("#jobs img")
