@@ -76,17 +76,30 @@ def surface_links(middle: Image, jump: Image) -> tuple[Mask, Mask]:
 
 
 @jit
-def _sweep(u: Any, low: Any, high: Any, right: Any, down: Any, sweeps: Any) -> Any:  # pragma: no cover
-    """Projected over-relaxation in place, to and fro. u, low, high [h, w] float32; right, down [h, w] bool."""
+def _sweep(u: Any, low: Any, high: Any, right: Any, down: Any, whole: Any, sweeps: Any) -> Any:  # pragma: no cover
+    """Projected over-relaxation in place, to and fro. u, low, high [h, w] float32; right, down [h, w] bool.
+
+    whole: [h, w] bool, pixels that are linked to the two next on each of their four sides (`_surrounded`). Most are,
+    and for them all is constant but the values; the one that was set just before comes last, not to be waited for.
+    """
     H, W = u.shape
     weak, omega = np.float32(MEMBRANE), np.float32(OVER_RELAXATION)
-    two, four = np.float32(2), np.float32(4)
+    two, four, one = np.float32(2), np.float32(4), np.float32(1)
+    share = omega / (four * weak + four + two * four)
+    side = share * (weak + four)
     for n in range(sweeps):
+        onward = 1 if n % 2 == 0 else -1
         for row in range(H):
             y = row if n % 2 == 0 else H - 1 - row
             for column in range(W):
                 x = column if n % 2 == 0 else W - 1 - column
                 if high[y, x] <= low[y, x]:
+                    continue
+                if whole[y, x]:
+                    beyond = (u[y, x - 2] + u[y, x + 2]) + (u[y - 2, x] + u[y + 2, x])
+                    beside = (u[y - 1, x] + u[y + 1, x]) + u[y, x + onward]
+                    value = (one - omega) * u[y, x] + (side * beside - share * beyond)
+                    u[y, x] = min(max(value + side * u[y, x - onward], low[y, x]), high[y, x])
                     continue
                 total, weight = np.float32(0), np.float32(0)
                 before, after = x > 0 and right[y, x - 1], x + 1 < W and right[y, x]
@@ -126,6 +139,16 @@ def _sweep(u: Any, low: Any, high: Any, right: Any, down: Any, sweeps: Any) -> A
                     u[y, x] = min(max(value, low[y, x]), high[y, x])
 
 
+def _surrounded(right: Mask, down: Mask) -> Mask:
+    """[h, w] pixels with links to the next two to the left, to the right, above and below."""
+    out = np.zeros(right.shape, np.bool_)
+    if min(right.shape) > 4:
+        across, along = right[2:-2], down[:, 2:-2]
+        out[2:-2, 2:-2] = across[:, :-4] & across[:, 1:-3] & across[:, 2:-2] & across[:, 3:-1]
+        out[2:-2, 2:-2] &= along[:-4] & along[1:-3] & along[2:-2] & along[3:-1]
+    return out
+
+
 def _coarser(right: Mask, down: Mask) -> tuple[Mask, Mask]:
     """The links between every second pixel: those whose both halves are links."""
     right, down = right.copy(), down.copy()
@@ -159,5 +182,5 @@ def smooth_within(bounds: Bounds, jump: Image) -> Image:
         here, right, down = grids[level]
         if level < COARSE_GRIDS:
             u = np.clip(_finer(u, here.middle, right, down), here.low, here.high)
-        _sweep(u, here.low, here.high, right, down, SWEEPS[level == 0])
+        _sweep(u, here.low, here.high, right, down, _surrounded(right, down), SWEEPS[level == 0])
     return u

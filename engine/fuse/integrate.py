@@ -37,20 +37,34 @@ def _integrate(
     tolerance: Any,
     distances: Any,
     weights: Any,
+    lines: Any,
 ) -> Any:  # pragma: no cover
-    """Fill phi[x0:x1]. pixels [N, h, w, 8] and views [N, 18]: see `ViewMaps`; distances, weights [N]: to work in."""
+    """Fill phi[x0:x1]. pixels [N, h, w, 8] and views [N, 18]: see `ViewMaps`.
+
+    To work in: distances, weights [N]; lines [N, 6] float64, where a row of voxels lies in each view: u·z, v·z and z of
+    its first one, and what is added from one to the next.
+    """
     _, Y, Z = phi.shape
     n = len(views)
     for i in range(x0, x1):
         for j in range(Y):
+            wx, wy, wz = origin[0] + i * voxel, origin[1] + j * voxel, origin[2]
+            for m in range(n):
+                q, line = views[m], lines[m]
+                z = q[8] * wx + q[9] * wy + q[10] * wz + q[11]
+                line[0] = (q[0] * wx + q[1] * wy + q[2] * wz + q[3]) * q[12] + q[14] * z
+                line[1] = (q[4] * wx + q[5] * wy + q[6] * wz + q[7]) * q[13] + q[15] * z
+                line[2] = z
+                line[3] = voxel * (q[2] * q[12] + q[14] * q[10])
+                line[4] = voxel * (q[6] * q[13] + q[15] * q[10])
+                line[5] = voxel * q[10]
             for k in range(Z):
-                wx, wy, wz = origin[0] + i * voxel, origin[1] + j * voxel, origin[2] + k * voxel
                 largest, nearest = -truncation, -truncation
                 for m in range(n):
-                    q = views[m]
-                    z = q[8] * wx + q[9] * wy + q[10] * wz + q[11]
-                    u = (q[0] * wx + q[1] * wy + q[2] * wz + q[3]) / z * q[12] + q[14]
-                    v = (q[4] * wx + q[5] * wy + q[6] * wz + q[7]) / z * q[13] + q[15]
+                    q, line = views[m], lines[m]
+                    z = line[2] + k * line[5]
+                    nearness = 1 / z
+                    u, v = (line[0] + k * line[3]) * nearness, (line[1] + k * line[4]) * nearness
                     if not (z > 0 and u >= 0 and v >= 0 and u < q[17] - 1 and v < q[16] - 1):
                         largest = truncation
                         break
@@ -132,6 +146,7 @@ def integrate(
             tolerance,
             distances,
             weights,
+            np.empty((len(maps.table), 6)),
         )
 
     bands = row_bands(shape[0], 32)

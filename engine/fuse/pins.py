@@ -18,6 +18,7 @@ from scipy import ndimage
 from skimage.measure import label
 
 from engine.camera import Camera
+from engine.distance import squared_distance
 from engine.fuse.dequantise import Bounds, Image
 from engine.fuse.view_maps import ViewMaps
 from engine.jit import jit
@@ -134,7 +135,7 @@ def settle_plateaus(codes: NDArray[np.uint16], bounds: Bounds, level: Image) -> 
         along[1][1:] |= changes
         along[1][:-1] |= changes
     index = np.arange(int(plateau.max()) + 1)
-    radius = ndimage.maximum(ndimage.distance_transform_edt(~rim), plateau, index)
+    radius = ndimage.maximum(np.sqrt(squared_distance(rim)), plateau, index)
     on_rim, pinned_on_rim = (np.bincount(plateau[mask], minlength=len(index)) for mask in (rim, rim & pinned))
     chosen = index[(radius >= LEAST_RADIUS_PX) & (pinned_on_rim >= LEAST_RIM_SHARE * on_rim) & (pinned_on_rim > 0)]
     chosen = chosen[chosen > 0]

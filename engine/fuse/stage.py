@@ -58,12 +58,12 @@ def fuse(
 
     disparity = parallel_map(dequantise, range(len(views)))
     checkpoint(0.5)
-    for n, surface in enumerate(disparity):
-        put_surface(maps.pixels[n], surface)
-    depth = {
-        name: _whole(surface, view, bundle.depth_size_px)
-        for name, view, surface in zip(VIEW_NAMES, views, disparity, strict=True)
-    }
+
+    def finish(index: int) -> Image:
+        put_surface(maps.pixels[index], disparity[index])
+        return _whole(disparity[index], views[index], bundle.depth_size_px)
+
+    depth = dict(zip(VIEW_NAMES, parallel_map(finish, range(len(views))), strict=True))
     origin, voxel_size, shape = _frame(calibration, depth, grid)
     values = integrate(maps, origin, voxel_size, shape, lambda fraction: checkpoint(0.5 + 0.5 * fraction))
     return Fusion(SignedDistanceVolume(values, origin, voxel_size), depth, maps)
@@ -93,13 +93,16 @@ def _frame(
     calibration: Calibration, depth: dict[ViewName, Image], grid: int
 ) -> tuple[NDArray[np.float64], float, tuple[int, int, int]]:
     """Origin, voxel size and shape of a volume that holds every view's surface."""
-    low, high = np.full(3, np.inf), np.full(3, -np.inf)
-    for view in VIEW_NAMES:
+
+    def bounds(view: ViewName) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         v, u = (index[::3] for index in np.nonzero(depth[view]))
         points = calibration.cameras[view].unproject(
             np.stack([u + 0.5, v + 0.5], 1), depth[view][v, u].astype(np.float64)
         )
-        low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))
+        return points.min(0), points.max(0)
+
+    lows, highs = zip(*parallel_map(bounds, VIEW_NAMES), strict=True)
+    low, high = np.min(lows, 0), np.max(highs, 0)
     voxel_size = float((high - low).max()) / grid
     origin = low - PADDING_VOXELS * voxel_size
     x, y, z = (int(n) + 1 for n in np.ceil((high - low) / voxel_size + 2 * PADDING_VOXELS))

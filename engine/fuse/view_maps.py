@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from engine.camera import Camera
+from engine.distance import squared_distance
 from engine.fuse.dequantise import Bounds, Image
-from engine.jit import jit
+from engine.jit import jit, parallel_map
 
 DISPARITY, GRADIENT_U, GRADIENT_V, SILHOUETTE, EDGE, EDGE_NEAR, EDGE_FAR, JUMP = range(8)
 """Channels of `ViewMaps.pixels`."""
@@ -78,6 +79,11 @@ def _local_planes(pixels: Any, H: Any, W: Any) -> None:  # pragma: no cover
                     pixels[y, x, 1 + axis] = b - c
 
 
+def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Pixels [h, w] to the nearest one where mask [h, w] is set."""
+    return np.sqrt(squared_distance(mask), dtype=np.float64)
+
+
 def edge_maps(middle: Image, jump: Image) -> NDArray[np.float32]:
     """[h, w, CHANNELS] with all but the gradients filled in. middle: [h, w] disparity, 0 = background."""
     pixels = np.zeros((*middle.shape, CHANNELS), np.float32)
@@ -86,8 +92,8 @@ def edge_maps(middle: Image, jump: Image) -> NDArray[np.float32]:
     _find_rims(pixels)
     inside = middle > 0
     # an object that fills the image is cut by its border, which tells nothing of its silhouette
-    inwards = ndimage.distance_transform_edt(inside) if not inside.all() else np.full(middle.shape, 1e3)
-    pixels[..., SILHOUETTE] = ndimage.distance_transform_edt(~inside) - inwards + np.where(inside, 0.5, -0.5)
+    inwards = _distance(~inside) if not inside.all() else np.full(middle.shape, 1e3)
+    pixels[..., SILHOUETTE] = _distance(inside) - inwards + np.where(inside, 0.5, -0.5)
     pixels[..., EDGE] = 1e3
     rim = pixels[..., EDGE_NEAR] > 0
     if rim.any():
@@ -112,11 +118,17 @@ def put_surface(pixels: NDArray[np.float32], disparity: Image) -> None:
 def stack(views: list[NDArray[np.float32]], corners_px: list[tuple[int, int]], cameras: list[Camera]) -> ViewMaps:
     """Put the views' maps into one array. corners_px: (u, v) of each crop's first pixel in its whole image."""
     height, width = (max(view.shape[axis] for view in views) for axis in range(2))
-    pixels = np.zeros((len(views), height, width, CHANNELS), np.float32)
+    pixels = np.empty((len(views), height, width, CHANNELS), np.float32)
     table = np.zeros((len(views), TABLE_COLUMNS))
+
+    def put(n: int) -> None:
+        rows, columns = views[n].shape[:2]
+        pixels[n, :rows, :columns] = views[n]
+        pixels[n, rows:] = pixels[n, :rows, columns:] = 0
+
+    parallel_map(put, range(len(views)))
     for n, (view, (left, top), camera) in enumerate(zip(views, corners_px, cameras, strict=True)):
         rows, columns = view.shape[:2]
-        pixels[n, :rows, :columns] = view
         K = camera.K
         table[n, :12] = camera.camera_from_world[:3].ravel()
         table[n, 12:] = K[0, 0], K[1, 1], K[0, 2] - 0.5 - left, K[1, 2] - 0.5 - top, rows, columns

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from engine.segment.kernels import squared_distance
+from engine.distance import squared_distance
 
 Mask = NDArray[np.bool_]
 Real = NDArray[np.float32]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from engine.distance import squared_distance
 from engine.segment.fields import (
     Colour,
     Mask,
@@ -21,7 +22,7 @@ from engine.segment.fields import (
     local_statistics,
     signed_distance,
 )
-from engine.segment.kernels import describe, squared_distance
+from engine.segment.kernels import describe
 from engine.segment.solve import minimise_cut
 
 # Lengths are in pixels of an image of 1024², and scaled to the working size.

@@ -6,7 +6,7 @@ from fuse_scenes import box, camera, scene, sphere
 
 from config.bundle_layout import VIEW_NAMES
 from engine.calibrate.result import DepthCoding
-from engine.fuse import fuse
+from engine.fuse import dequantise, fuse
 from engine.fuse.dequantise import Bounds, disparity_bounds, smooth_within, surface_links
 
 
@@ -45,6 +45,15 @@ def test_the_result_obeys_the_codes():
     assert (smooth <= bounds.high).all()
 
 
+def test_pixels_in_the_middle_of_a_surface_are_treated_as_all_others(monkeypatch):
+    bounds, jump, _ = bounds_of(sphere)
+    fast = smooth_within(bounds, jump)
+    monkeypatch.setattr(dequantise, "_surrounded", lambda right, down: np.zeros(right.shape, np.bool_))
+    level = float(np.median((bounds.high - bounds.low)[bounds.middle > 0]))
+    assert np.abs(smooth_within(bounds, jump) - fast).max() < 0.02 * level  # the sums are rounded otherwise
+    assert np.abs(fast - bounds.middle).max() > 0.2 * level
+
+
 def test_sixteen_bits_are_left_as_they_are():
     bounds, jump, exact = bounds_of(sphere, code_max=65535)
     inside = exact > 0
@@ -75,6 +84,16 @@ def test_links_join_one_surface_only():
     right, down = surface_links(middle, np.full(middle.shape, 0.01, np.float32))
     assert right.tolist() == [[True, False, False], [False, False, False]]
     assert down.tolist() == [[False, True, True], [False, False, False]]
+
+
+def test_surrounded_pixels_have_eight_links():
+    right, down = np.ones((2, 9, 12), np.bool_)
+    right[:, -1], down[-1] = False, False
+    right[4, 6] = False
+    expected = np.zeros((9, 12), np.bool_)
+    expected[2:-2, 2:-2] = True
+    expected[4, 5:9] = False
+    assert np.array_equal(dequantise._surrounded(right, down), expected)
 
 
 def test_outlines_place_a_flat_face():

@@ -4,8 +4,9 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import maximum_flow
 
+from engine.distance import squared_distance
 from engine.segment.fields import colour_density, local_statistics, resize_mask, signed_distance, window_around
-from engine.segment.kernels import describe, matte, squared_distance
+from engine.segment.kernels import describe, matte
 from engine.segment.silhouette import drop_specks
 from engine.segment.solve import minimise_cut
 
