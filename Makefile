@@ -10,7 +10,7 @@ SCORER ?=
 SCORER_VIEWS ?=
 COLD ?=
 
-.PHONY: setup run serve test test-all lint docs bench install uninstall clean
+.PHONY: setup run serve test test-all proof soak lint docs bench install uninstall clean
 
 setup: $(VENV)/.ready
 
@@ -36,6 +36,15 @@ test: setup
 
 test-all: setup
 	$(PYTEST) -n 2 --dist loadfile
+
+# Breaks the daemon in every known way and writes what came out into docs/reliability.md; soak: the same for hours.
+MINUTES ?= 25
+HOURS ?= 8
+proof: setup
+	$(BIN)/python -m tests.proof --minutes $(MINUTES)
+
+soak: setup
+	$(BIN)/python -m tests.proof --minutes $$(( $(HOURS) * 60 )) --random-kills 100000 --kills 1000 --stream-s 3600
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,0 +1,48 @@
+"""Every row of the report names tests that there are, and every row is in it."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.daemon_stand_in import ROOT
+from tests.proof.__main__ import DOCUMENT, document
+from tests.proof.rows import PARTS, RULES, all_tests
+
+
+@pytest.mark.parametrize("file", sorted({test.partition("::")[0] for test in all_tests()}))
+def test_the_tests_that_are_named_are_there(file: str) -> None:
+    tree = ast.parse((ROOT / file).read_text())
+    there = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    there |= {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    wanted = {test.partition("::")[2] for test in all_tests() if test.startswith(f"{file}::")}
+    assert wanted <= there
+
+
+def test_every_row_is_in_the_document() -> None:
+    text = DOCUMENT.read_text()
+    for part in PARTS:
+        assert f"## {part.title}" in text
+        for row in part.rows:
+            assert f"| {row.what} | {row.bar} |" in text, "run `make proof`"
+    assert len(RULES.rows) == 14
+
+
+def test_what_fails_or_was_not_run_is_said(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    test = PARTS[0].rows[0].tests[0]
+    file, _, name = test.partition("::")
+    (tmp_path / "results-000.xml").write_text(
+        f'<testsuites><testsuite><testcase file="{file}" name="{name}[a]"/>'
+        f'<testcase file="{file}" name="{name}[b]"><failure/></testcase></testsuite></testsuites>'
+    )
+    text = document(tmp_path)
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {PARTS[0].rows[0].what} ")]
+    assert "**FAILS**" in line
+    assert "not run" in text
