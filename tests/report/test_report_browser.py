@@ -217,7 +217,7 @@ def test_the_views_are_compared_by_sliders(program: Any, usual: Path) -> None:
             return np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB")).astype(np.int16)
 
         for choice, least in (("Render", 0.001), ("Difference", 0.3), ("Depth error", 0.3)):
-            at.page.get_by_text(choice, exact=True).first.click()
+            at.page.get_by_role("radio", name=choice).click()
             slider.fill("0")
             other = shot()
             slider.fill("100")

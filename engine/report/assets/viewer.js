@@ -254,6 +254,8 @@
     let flight = 0;
     function fly(direction) {
       cancelAnimationFrame(flight);
+      controls.enableDamping = false; // what is left of a movement ends here
+      controls.update();
       const target = controls.target.clone(), offset = camera.position.clone().sub(target);
       const begin = new THREE.Spherical().setFromVector3(offset);
       const end = new THREE.Spherical().setFromVector3(direction.clone().multiplyScalar(away(direction)));
@@ -271,6 +273,7 @@
         camera.lookAt(controls.target);
         request();
         if (t < 1) flight = requestAnimationFrame(step);
+        else controls.enableDamping = !still.matches;
       };
       step(began + (length ? 0 : 1));
     }
@@ -317,6 +320,7 @@
     canvas.addEventListener("blur", () => (controls.enableZoom = document.fullscreenElement === root));
     canvas.addEventListener("pointerdown", () => {
       cancelAnimationFrame(flight);
+      controls.enableDamping = !still.matches;
       canvas.focus({ preventScroll: true });
     });
 
