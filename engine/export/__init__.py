@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from config.job import Format
@@ -12,6 +12,7 @@ from engine.export.image import encode_png
 from engine.export.obj import write_mtl, write_obj
 from engine.export.ply import write_ply
 from engine.export.stl import write_stl
+from engine.jit import parallel_map
 from engine.mesh import TexturedMesh
 
 __all__ = ["export_result", "load_glb", "require_formats"]
@@ -32,18 +33,21 @@ def export_result(textured: TexturedMesh, out: Path, formats: Sequence[Format] =
     Raises DiskFull or ShareUnavailable naming the path, and ModelUnavailable for usdz without its extra.
     """
     require_formats(formats)  # before anything is written
-    png = encode_png(textured.texture_kd)
+    encoded: list[bytes] = []
+    tasks: list[Callable[[], None]] = [lambda: encoded.append(encode_png(textured.texture_kd))]  # zlib leaves the GIL
     names = []
     if "obj" in formats:
-        write_obj(textured, out / "mesh.obj")
-        write_mtl(out / "material.mtl")
-        write_file(out / "texture_kd.png", png)
+        tasks += [lambda: write_obj(textured, out / "mesh.obj"), lambda: write_mtl(out / "material.mtl")]
         names += ["mesh.obj", "material.mtl", "texture_kd.png"]
-    write_glb(textured, out / "mesh.glb", png)
     names.append("mesh.glb")
     if "ply" in formats:
-        write_ply(textured, out / "mesh.ply")
+        tasks.append(lambda: write_ply(textured, out / "mesh.ply"))
         names.append("mesh.ply")
+    parallel_map(lambda task: task(), tasks)
+    png = encoded[0]
+    if "obj" in formats:
+        write_file(out / "texture_kd.png", png)
+    write_glb(textured, out / "mesh.glb", png)
     if "stl" in formats:
         write_stl(textured.mesh, out / "mesh.stl")
         names.append("mesh.stl")
