@@ -84,8 +84,8 @@ KILLED: Final = Part(
             "0 lost, 0 twice, 0 partial; ready again in 10 s; 25 kills a step",
             (CRASH + "test_killed_at_every_step", CRASH + "test_killed_at_the_steps_that_matter_most"),
             {
-                "crash_points": "{kills} kills at {steps} of {named} named steps ({points} moments), {failures} with "
-                "any damage; ready again after {ready_s_worst} s at worst, all done after {done_s_worst} s"
+                "crash_points": "{kills} kills at {steps} of {named} named steps ({points} moments; each step "
+                "{least} times or more), {failures} with any damage; ready again after {ready_s_worst} s at worst, all done after {done_s_worst} s"
             },
         ),
         Row(
@@ -310,6 +310,7 @@ LOAD: Final = Part(
             "10,000 bundles of 12 files at once",
             "all recorded in 120 s of processor time, 0 missed, 300 MiB at most",
             (BARS + "test_many_bundles_at_once",),
+            {"many_bundles": "{bundles}: {cpu_s} s of processor time ({wall_s} s of the clock), {rss_mb} MiB"},
         ),
         Row(
             "200 slow writers: random pauses, preallocated and filled, by temporary names",
@@ -348,6 +349,7 @@ LOAD: Final = Part(
             "From start to READY; idle",
             "1.5 s of processor time; a hundredth of a core",
             (BARS + "test_from_start_to_ready", BARS + "test_idle_costs_less_than_a_hundredth_of_a_core"),
+            {"ready": "READY after {cpu_s} s of processor time", "idle": "idle: {percent} % of a core"},
         ),
     ),
 )

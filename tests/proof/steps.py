@@ -11,6 +11,7 @@ from typing import Final
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     # A first start: folders become roots.
     "start": (
+        "lock",  # who holds it, written into the lock's file
         "mkdir inbox/.meshdrop",
         "write inbox/.meshdrop/.root.json.<token>.tmp",
         "rename inbox/.meshdrop/.root.json.<token>.tmp -> inbox/.meshdrop/root.json",

@@ -16,6 +16,7 @@ import pytest
 from daemon.states import State
 from tests.daemon_stand_in import ROOT
 from tests.daemon_stand_in.bundles import bundle_files
+from tests.proof.amounts import tell
 from tests.service.daemon_process import Daemon, until
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def test_from_start_to_ready(daemon: Daemon, tmp_path: Path) -> None:
                 process.wait(20)
             while "STOPPING=1" not in channel.recv(4096).decode():
                 pass
-    print(f"processor time until READY: {min(best):.2f} s")
+    tell("ready", cpu_s=round(min(best), 2))
     assert min(best) <= 1.5
 
 
@@ -60,7 +61,7 @@ def test_idle_costs_less_than_a_hundredth_of_a_core(daemon: Daemon) -> None:
     before_s = cpu_s(process)
     time.sleep(30)
     share = (cpu_s(process) - before_s) / 30
-    print(f"idle: {share:.2%} of a core")
+    tell("idle", percent=round(100 * share, 2))
     assert share < 0.01
 
 
@@ -93,6 +94,6 @@ def test_many_bundles_at_once(make_daemon: Callable[..., Daemon], count: int) ->
 
     until(all_there, patience_s=600, every_s=1.0)
     wall_s, spent_s = time.monotonic() - begin_s, cpu_s(process) - before_s
-    print(f"{count} bundles recorded: {wall_s:.0f} s, {spent_s:.0f} s of processor time, {peak / 2**20:.0f} MiB")
+    tell("many_bundles", bundles=count, wall_s=round(wall_s), cpu_s=round(spent_s), rss_mb=round(peak / 2**20))
     assert spent_s <= 120
     assert peak <= 300 * 2**20
