@@ -84,8 +84,9 @@ KILLED: Final = Part(
             "0 lost, 0 twice, 0 partial; ready again in 10 s; 25 kills a step",
             (CRASH + "test_killed_at_every_step", CRASH + "test_killed_at_the_steps_that_matter_most"),
             {
-                "crash_points": "{kills} kills at {steps} of {named} named steps ({points} moments; each step "
-                "{least} times or more), {failures} with any damage; ready again after {ready_s_worst} s at worst, all done after {done_s_worst} s"
+                "crash_points": "{kills} kills at {steps} of {named} named steps ({points} moments; each step {least} "
+                "times or more), {failures} with any damage; ready again after {ready_s_worst} s at worst, all done "
+                "after {done_s_worst} s"
             },
         ),
         Row(
