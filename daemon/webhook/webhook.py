@@ -16,7 +16,7 @@ from config.errors import JobNotFound, ValidationFailed
 from config.sections import Settings
 from daemon.clock import Clock
 from daemon.files import Files
-from daemon.webhook.event import TYPES, event_of
+from daemon.states import State
 from daemon.webhook.settings import check_webhook, read_key
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+TOLD: Final = frozenset({State.SUCCESS, State.FAILURE, State.CANCELLED, State.HELD})
 _FIRST_RETRY_S: Final = 5.0
 _LAST_RETRY_S: Final = 3600.0
 _LONGEST_PAUSE_S: Final = 60.0
@@ -32,7 +33,7 @@ _MOST: Final = 100
 
 
 class Webhook:
-    """Tells `webhook.url` of the steps in TYPES."""
+    """Tells `webhook.url` of the steps into these states."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock, files: Files) -> None:
         self._settings, self._store, self._clock, self._files = settings, store, clock, files
@@ -46,7 +47,7 @@ class Webhook:
         if not webhook.url:
             self._store.forget_deliveries()
             return _IDLE_S
-        self._store.queue_deliveries(TYPES)
+        self._store.queue_deliveries(TOLD)
         waiting = self._store.deliveries(_MOST)
         self._due_s = {step.number: self._due_s.get(step.number, now_s) for step in waiting}
         if now_s < self._pause_until_s:
@@ -57,6 +58,7 @@ class Webhook:
         return min((due_s - now_s for due_s in self._due_s.values()), default=_IDLE_S)
 
     def _try(self, step: Delivery, now_s: float) -> float:
+        from daemon.webhook.event import event_of
         from daemon.webhook.post import Message, NotTaken, post
 
         webhook = self._settings.webhook

@@ -23,9 +23,11 @@ from config.sections import Settings
 from daemon.files import Files
 from daemon.states import State
 from daemon.webhook import Webhook, check_webhook
+from daemon.webhook.event import TYPES
 from daemon.webhook.post import Message
 from daemon.webhook.schema import SCHEMA_FILE, event_schema
 from daemon.webhook.settings import read_key
+from daemon.webhook.webhook import TOLD
 from tests.webhook.conftest import SECRET
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ def succeed(house: House, name: str = "shoe") -> str:
     house.store.transition(job.id, State.PUBLISHING, reason="", outcome=State.SUCCESS, verdict="warning")
     house.store.transition(job.id, State.SUCCESS, reason="done", result_path=str(house.settings.outbox / "safe"))
     return job.id
+
+
+def test_each_step_that_is_told_has_a_type() -> None:
+    assert set(TYPES) == TOLD
 
 
 def test_an_example_of_the_specification() -> None:
