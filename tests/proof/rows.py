@@ -333,9 +333,11 @@ LOAD: Final = Part(
             "The limit of inotify watches is reached",
             "polls, says so, prints the sysctl, goes back by itself",
             (
+                REAL + "test_a_limit_of_one_watch",
                 WATCH + "test_the_limit_leads_to_polling_with_the_setting_to_raise_and_back",
                 WATCH + "test_the_limit_reached_later_leads_to_polling_too",
             ),
+            {"one_watch": "with the kernel's limit at 1: {mode}; said: “{remedy}”"},
         ),
         Row(
             "A bundle a second",

@@ -218,6 +218,48 @@ def test_an_outbox_that_is_unmounted_and_mounted_again(make_daemon: Make) -> Non
         subprocess.run(["umount", "-l", str(daemon.outbox)], check=False, timeout=20)
 
 
+def _may_limit_watches() -> bool:
+    """Whether a user namespace of one's own can be had, in which the kernel's limits can be set."""
+    if shutil.which("unshare") is None:
+        return False
+    told = subprocess.run(["unshare", "-U", "-r", "sh", "-c", LIMIT + " true"], capture_output=True, check=False)
+    return told.returncode == 0
+
+
+LIMIT = "echo 1 > /proc/sys/user/max_inotify_watches &&"
+
+
+@pytest.mark.skipif(not _may_limit_watches(), reason="needs a user namespace")
+def test_a_limit_of_one_watch(daemon_of_one_watch: Daemon) -> None:
+    """The kernel's own limit: it polls, says so with the sysctl that mends it, and takes what is dropped."""
+    daemon = daemon_of_one_watch
+    drop(daemon, "shoe")
+    assert daemon.job("shoe").state is State.SUCCESS
+
+    def report() -> dict[str, object] | None:
+        with daemon.store() as store:
+            told = store.daemon_report()
+        return told.watches.get("inbox") if told and told.watches.get("inbox", {}).get("remedy") else None
+
+    watch = until(report)
+    assert (watch["mode"], watch["healthy"]) == ("polling", False)
+    assert "sysctl -w fs.inotify.max_user_watches" in str(watch["remedy"])
+    check_published(daemon, "shoe")
+    tell("one_watch", mode=watch["mode"], remedy=watch["remedy"])
+
+
+@pytest.fixture
+def daemon_of_one_watch(make_daemon: Make) -> Daemon:  # noqa: F811
+    daemon = make_daemon(watch__poll_s=0.5, intake__quiet_s=0.5)
+    command = [sys.executable, "-m", "tests.daemon_stand_in.service", str(daemon.config)]
+    with daemon.log.open("ab") as log:
+        daemon.process = subprocess.Popen(
+            ["unshare", "-U", "-r", "sh", "-c", LIMIT + ' exec "$@"', "sh", *command], cwd=ROOT, stdout=log, stderr=log
+        )
+    until(lambda: b'"service.ready"' in daemon.log.read_bytes())
+    return daemon
+
+
 # -- programs in the way ------------------------------------------------------------------------------------------
 
 
