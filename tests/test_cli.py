@@ -119,7 +119,7 @@ def test_reconstruct_makes_a_whole_result(bundle: Path, tmp_path: Path) -> None:
     previews = {f"preview_{i}.png" for i in range(8)}
     assert names == previews | {
         "mesh.obj", "material.mtl", "texture_kd.png", "mesh.glb", "mesh.stl", "contact_sheet.png",
-        "quality.json", "cameras.json", "job.json",
+        "turntable.webp", "thumbnail.webp", "quality.json", "cameras.json", "report.html", "job.json",
     }  # fmt: skip
     job = json.loads((out / "job.json").read_text())
     assert job["options"]["quality"] == "draft"

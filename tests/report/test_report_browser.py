@@ -325,9 +325,11 @@ def test_without_webgl_the_turntable_takes_its_place_and_says_why(program: Any, 
 
 
 def test_it_prints_the_pictures_side_by_side_without_controls(program: Any, failed: Path) -> None:
-    with window(program) as at:
+    with window(program, color_scheme="dark") as at:
         _drawn(at, failed)
         at.page.emulate_media(media="print")
+        assert at.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert at.page.evaluate("getComputedStyle(document.querySelector('h2')).color") == "rgb(29, 31, 35)"
         assert at.page.locator("#poster").is_visible()
         assert not at.page.locator("#model").is_visible()
         assert not at.page.locator("[data-toggle=wire]").is_visible()
