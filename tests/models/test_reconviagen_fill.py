@@ -15,7 +15,7 @@ from engine.render import look_at, render_depth
 from engine.surface.marching import marching_cubes
 from tests.models.objects import FROM
 
-SAMPLES = 97
+SAMPLES = 73
 VOXEL = 0.75 / (SAMPLES - 1)
 ORIGIN = np.full(3, -0.375)
 
@@ -86,7 +86,7 @@ def test_what_cameras_see_stays_whatever_is_generated(fusion: Fusion, cameras: d
     place = np.argwhere(np.abs(fusion.volume.values) < 0.5 * VOXEL)
     seen = seen_by_a_camera(ORIGIN + place * VOXEL, cameras, fusion.depth, VOXEL)
     at = tuple(place[seen].T)
-    assert seen.sum() > 10_000
+    assert seen.sum() > 5_000
     np.testing.assert_array_equal(filled.volume.values[at], fusion.volume.values[at])
     free = fusion.volume.values > 0
     assert (filled.volume.values[free] > 0).all()

@@ -25,9 +25,8 @@ def _placed(thing: Thing, seed: int, *, colored: bool = True) -> tuple[Placement
     return found, float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), found.scale / scale - 1, took_s
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_an_object_is_placed_within_a_degree(seed: int) -> None:
-    found, angle_deg, scale, _ = _placed(composed(seed), seed)
+def test_an_object_is_placed_within_a_degree() -> None:
+    found, angle_deg, scale, _ = _placed(composed(0), 0)
     assert angle_deg < 1.0
     assert abs(scale) < 0.01
     assert found.iou > 0.95
@@ -45,7 +44,7 @@ def test_nineteen_of_twenty_objects_are_placed_within_a_degree() -> None:
     assert np.median(times_s) < 2.0
 
 
-@pytest.mark.parametrize("kind", ["ball", "can", "cone", "post"])
+@pytest.mark.parametrize("kind", ["can", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("ball", "cone"))])
 def test_what_looks_the_same_from_many_sides_is_refused(kind: str) -> None:
     with pytest.raises(AlignmentAmbiguous, match="alignment ambiguous: it fits in more than one way") as caught:
         _placed(turned_solid(kind), 5)

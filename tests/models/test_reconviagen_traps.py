@@ -1,4 +1,7 @@
-"""Four things that shapes and names of weights don't show: each one done the obvious way is no longer the reference."""
+"""Four things that shapes and names of weights don't show: each one done the obvious way is no longer the reference.
+
+The third of them, how guidance weighs, is in test_reconviagen_sampler.py: the sampler has no golden tensor.
+"""
 
 from __future__ import annotations
 
