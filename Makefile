@@ -10,7 +10,7 @@ SCORER ?=
 SCORER_VIEWS ?=
 COLD ?=
 
-.PHONY: setup run serve test test-all proof soak lint docs bench install uninstall clean
+.PHONY: setup run serve test test-all proof soak lint docs bench bench-refine install uninstall clean
 
 setup: $(VENV)/.ready
 
@@ -58,6 +58,9 @@ docs: setup
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \
 		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)") $(if $(COLD),--cold)
+
+bench-refine: setup
+	$(BIN)/python -m tests.bench.refine
 
 # make install: where to. DESTDIR is put before all of them, for packages and images.
 PREFIX ?= /opt/meshdrop
