@@ -1,19 +1,22 @@
 """The differentiable rasteriser: nvdiffrast's operations on torch tensors, on the CPU or, with nvdiffrast, on CUDA.
 
-It draws what `engine.render` draws, and leads gradients back to vertices, attributes and textures. It needs torch,
-which takes seconds to import: nothing on a draft job's way may import it.
+It draws what `engine.render` draws, and leads gradients back to vertices, attributes and textures. torch is imported
+with the first back end and not before: that takes seconds. The kernels need none.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-import torch
-
-from engine.diff.types import Operations
 from engine.render import nvdiffrast_usable
 
-__all__ = ["Operations", "operations"]
+if TYPE_CHECKING:
+    import torch
+
+    from engine.diff.types import Operations
+
+__all__ = ["operations"]
 
 
 @cache
@@ -29,6 +32,8 @@ def _named(name: str) -> Operations:
 
 def operations(device: torch.device | str = "cpu") -> Operations:
     """The back end for tensors on `device`. Raises ValueError for CUDA where nvdiffrast is not usable, and others."""
+    import torch
+
     kind = torch.device(device).type
     if kind == "cpu":
         return _named("numba")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 from engine.diff import geometry_kernels, silhouette_kernels, texture_kernels
+from engine.diff.pyramid import OWNERS, chain, chain_backward, first_blocks
 from engine.diff.topology import faces_across
 from engine.jit import parallel_map, row_bands, thread_count
 from engine.render import kernels
@@ -152,44 +153,6 @@ class _Interpolate(Function):
         return _like(out, attributes) if wanted else None, torch.from_numpy(out_raster), None, None
 
 
-def _chain(image: Array, *, full: bool) -> tuple[Array, NDArray[np.int64]]:
-    """An image [h, w, C] at every half size: texels [T, C], levels [L, 3] (first texel, height, width)."""
-    sizes = [image.shape[:2]]
-    while full and max(sizes[-1]) > 1:
-        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-    first = np.cumsum([0] + [h * w for h, w in sizes])
-    levels = np.array([(f, h, w) for f, (h, w) in zip(first[:-1], sizes, strict=True)], np.int64)
-    if len(sizes) == 1:
-        return image.reshape(-1, image.shape[2]), levels
-    texels = np.empty((int(first[-1]), image.shape[2]), image.dtype)
-    texels[: first[1]] = image.reshape(-1, image.shape[2])
-    for i in range(1, len(sizes)):
-        fine, coarse = texels[first[i - 1] : first[i]], texels[first[i] : first[i + 1]]
-        size = sizes[i - 1]
-
-        def band(rows: tuple[int, int], fine: Array = fine, size: Any = size, coarse: Array = coarse) -> None:
-            texture_kernels.halve_rows(fine, size[0], size[1], *rows, coarse)
-
-        parallel_map(band, row_bands(sizes[i][0]))
-    return texels, levels
-
-
-def _chain_backward(texels: Array, levels: NDArray[np.int64]) -> Array:
-    """The gradient of the levels [T, C], gathered in the first: [h·w, C], a part of `texels`."""
-    for i in range(len(levels) - 1, 0, -1):
-        first, height, width = (int(value) for value in levels[i - 1])
-        fine = texels[first : first + height * width]
-        coarse = texels[int(levels[i, 0]) : int(levels[i, 0] + levels[i, 1] * levels[i, 2])]
-
-        def band(
-            rows: tuple[int, int], coarse: Array = coarse, height: int = height, width: int = width, fine: Array = fine
-        ) -> None:
-            texture_kernels.halve_backward_rows(coarse, height, width, *rows, fine)
-
-        parallel_map(band, row_bands(height))
-    return texels[: int(levels[0, 1] * levels[0, 2])]
-
-
 class _Texture(Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, uv: Tensor, uv_dxy: Tensor | None) -> Tensor:
@@ -198,7 +161,7 @@ class _Texture(Function):
         if uv_dxy is not None:
             footprints = _array(uv_dxy).reshape(len(points), -1, 2, 2)
         out = np.empty((*points.shape[:2], images.shape[3]), images.dtype)
-        chains = [_chain(i, full=uv_dxy is not None) for i in images]
+        chains = [chain(i, full=uv_dxy is not None) for i in images]
         for n in range(len(points)):
             texels, levels = chains[n % len(chains)]
 
@@ -222,8 +185,7 @@ class _Texture(Function):
         at, owners = np.empty(points.shape[1], points.dtype), np.empty(points.shape[1], np.uint8)
         for n in range(len(points)):
             texels, levels = ctx.chains[n % len(ctx.chains)]
-            blocks = -(-levels[:, 1] // texture_kernels.ROWS_A_BLOCK)
-            first_block = np.cumsum(blocks) - blocks
+            first_block = first_blocks(levels)
 
             def band(
                 rows: tuple[int, int],
@@ -246,10 +208,10 @@ class _Texture(Function):
             ) -> None:
                 texture_kernels.texel_backward(levels, first_block, owner, points[n], at, owners, gradients[n], total)
 
-            parallel_map(own, range(texture_kernels.OWNERS))
+            parallel_map(own, range(OWNERS))
         out = None
         if wanted:
-            finest = [_chain_backward(t, c[1]) for t, c in zip(totals, ctx.chains, strict=True)]
+            finest = [chain_backward(t, c[1]) for t, c in zip(totals, ctx.chains, strict=True)]
             out = torch.from_numpy(np.stack(finest).reshape(image.shape))
         return out, torch.from_numpy(out_uv.reshape(uv.shape)) if wanted_uv else None, None
 

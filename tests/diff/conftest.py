@@ -11,7 +11,8 @@ import trimesh
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.diff import Operations, operations
+from engine.diff import operations
+from engine.diff.types import Operations
 from engine.render import clip_from_world, look_at, nvdiffrast_usable
 
 
