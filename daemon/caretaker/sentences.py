@@ -50,7 +50,7 @@ def _success(job: Job, result: str, redo: str) -> str:
             "or use meshdrop submit --force."
         )
     if job.verdict == "warning":
-        return f"Finished, but please have a look at contact_sheet.png: the quality is not what it could be. {result}"
+        return f"Finished, but please have a look at report.html: the quality is not what it could be. {result}"
     return f"Finished: {result}"
 
 

@@ -37,7 +37,7 @@ JOB = Job(
         ({"state": State.SUCCESS, "verdict": "normal"}, "Finished: Z:\\out\\shoe"),
         (
             {"state": State.SUCCESS, "verdict": "warning"},
-            "Finished, but please have a look at contact_sheet.png: the quality is not what it could be. Z:\\out\\shoe",
+            "Finished, but please have a look at report.html: the quality is not what it could be. Z:\\out\\shoe",
         ),
         (
             {"state": State.SUCCESS, "answered_by": "aaaabbbb"},
