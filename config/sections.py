@@ -376,7 +376,7 @@ class Webhook(Table):
     """File that holds the secret, in place of `webhook.secret`; read at each message."""
 
     timeout_s: Annotated[Duration, Field(gt=0, le=60)] = 10.0
-    """How long the receiver may be silent before a try counts as failed; at most 60."""
+    """How long it may take to reach the receiver, and then to have its whole answer; at most 60."""
 
     attempts: Annotated[int, Field(ge=1, le=30)] = 10
     """How often a message is sent before it is given up: after 5 s, 10 s, 20 s and so on, up to an hour."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.metadata import version
-from typing import IO
-from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +40,48 @@ class NotTaken(Exception):
         self.reachable = reachable
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A signed message is for the address that the settings name, and no other."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """None: the redirect itself is the answer."""
-
-
-# Neither a proxy of the environment nor any other scheme: what is sent goes where the setting says.
-_OPENER = build_opener(ProxyHandler({}), _NoRedirect())
-
-
 def post(url: str, message: Message, key: bytes, timeout_s: float) -> int:
     """Send it; the status of the answer, 200 to 299.
 
+    What is sent goes where the setting says: neither to a proxy of the environment, nor where a redirect points, of
+    which nothing is read but its number. timeout_s: for reaching the receiver, and once more for its whole answer.
+
     Raises NotTaken, whose text holds neither the address nor the key.
     """
-    request = Request(
-        url,
-        message.body,
-        {
-            "Content-Type": "application/json",
-            "User-Agent": f"Meshdrop/{version('meshdrop')}",
-            "webhook-id": message.id,
-            "webhook-timestamp": str(message.sent_s),
-            "webhook-signature": message.signature(key),
-        },
-        method="POST",
-    )
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": f"Meshdrop/{version('meshdrop')}",
+        "Connection": "close",
+        "webhook-id": message.id,
+        "webhook-timestamp": str(message.sent_s),
+        "webhook-signature": message.signature(key),
+    }
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
-        with _OPENER.open(request, timeout=timeout_s) as answer:
-            return int(answer.status)
-    except HTTPError as error:
-        error.close()
-        raise NotTaken(f"it answered {error.code}", reachable=True) from None
-    except URLError as error:
-        raise NotTaken(f"it can't be reached: {error.reason}", reachable=False) from None
-    except (OSError, HTTPException) as error:  # a time-out while it answers, or an answer that is none
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+        connection.connect()
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a name that is none
+        raise NotTaken(f"it can't be reached: {error}", reachable=False) from None
+    # The time-out of a socket begins anew with each byte: one that drips would hold the thread for ever.
+    late = threading.Timer(timeout_s, _hang_up, (connection.sock,))
+    late.daemon = True
+    late.start()
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", target, message.body, headers)
+        status = connection.getresponse().status
+    except (OSError, HTTPException, ValueError) as error:  # a time-out while it answers, or an answer that is none
         raise NotTaken(f"it does not answer: {type(error).__name__}", reachable=False) from None
+    finally:
+        late.cancel()
+        connection.close()
+    if not 200 <= status < 300:
+        raise NotTaken(f"it answered {status}", reachable=True)
+    return status
+
+
+def _hang_up(connected: socket.socket) -> None:
+    """End a connection for whoever reads from it; what TLS would say on leaving is left out."""
+    with suppress(OSError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -25,10 +25,19 @@ def check_webhook(settings: Settings) -> None:
     try:
         parts = urlsplit(webhook.url)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # the name as it is asked for; "" and labels of more than 63 characters are none
     except ValueError as error:
         raise ValidationFailed(f"webhook.url is no address: {error}.") from error
     if parts.scheme not in ("https", "http") or not host:
         raise ValidationFailed("webhook.url must begin with https:// and name a host.")
+    # urlsplit leaves out line breaks and such, so that the text itself is looked at
+    if not (parts.path + parts.query).isascii() or any(
+        char.isspace() or not char.isprintable() for char in webhook.url
+    ):
+        raise ValidationFailed(
+            "webhook.url holds a space, a line break or a letter that no address may hold.",
+            suggestion="Write such characters as %20, %C3%BC and so on.",
+        )
     if parts.username is not None or parts.password is not None:
         raise ValidationFailed("webhook.url holds a user name or a password.", suggestion="Use webhook.secret.")
     if parts.scheme == "http" and not webhook.allow_http and not _is_here(host):

@@ -6,10 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +27,7 @@ from daemon.files import Files
 from daemon.states import State
 from daemon.webhook import Webhook, check_webhook
 from daemon.webhook.event import TYPES
-from daemon.webhook.post import Message
+from daemon.webhook.post import Message, NotTaken, post
 from daemon.webhook.schema import SCHEMA_FILE, event_schema
 from daemon.webhook.settings import read_key
 from daemon.webhook.webhook import TOLD
@@ -206,6 +209,47 @@ def test_redirects_are_not_followed(house: House, receiver: Receiver) -> None:
         assert {path for _, _, path in receiver.got} == {"/hooks/secret-path"}
 
 
+@pytest.mark.parametrize(
+    ("answer", "reachable"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n", True),
+        (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", True),
+        (b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\n\r\n", True),
+        (b"HTTP/1.1 2000 Yes\r\n\r\n", False),
+        (b"\x16\x03\x01", False),
+        (b"", False),
+    ],
+)
+def test_an_answer_that_is_none_is_a_no(answer: bytes, reachable: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as aside:
+        aside.submit(_answer, server, [answer])
+        with pytest.raises(NotTaken) as no:
+            post(f"http://127.0.0.1:{server.getsockname()[1]}/x", Message("i", 1, b"{}"), b"k" * 32, 5.0)
+    assert no.value.reachable is reachable
+
+
+def test_a_receiver_that_drips_does_not_hold_the_thread(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as aside:
+        drops = [b"HTTP/1.1 100 Continue\r\nX: ", *[b"a"] * 30]
+        aside.submit(_answer, server, drops, 0.1)
+        house.configure(url=f"http://127.0.0.1:{server.getsockname()[1]}/x")
+        succeed(house)
+        began_s = time.monotonic()
+        house.step()
+        assert time.monotonic() - began_s < 2, "its time-out is half a second"
+    assert [step.attempts for step in house.store.deliveries()] == [1]
+
+
+def _answer(server: socket.socket, parts: list[bytes], every_s: float = 0.0) -> None:
+    """Take one request and answer it in these parts."""
+    connected, _ = server.accept()
+    with connected, suppress(OSError):
+        connected.recv(65536)
+        for part in parts:
+            connected.sendall(part)
+            time.sleep(every_s)
+
+
 def test_nothing_secret_is_logged(house: House, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
     receiver.answers[:] = [500, 200]
     succeed(house)
@@ -233,6 +277,11 @@ def test_nothing_secret_is_logged(house: House, receiver: Receiver, capsys: pyte
         ("https://user:pass@example.com", {}, "password"),
         ("https://[bad", {}, "no address"),
         ("https://example.com:port/", {}, "no address"),
+        ("https://example..com/", {}, "no address"),
+        (f"https://{'a' * 64}.com/", {}, "no address"),
+        ("https://example.com/über", {}, "letter"),
+        ("https://example.com/a b", {}, "space"),
+        ("https://example.com/a\nb", {}, "space"),
         ("https://example.com", {"secret": ""}, "no secret"),
         ("https://example.com", {"secret": "short"}, "too short"),
         ("https://example.com", {"secret": "whsec_???"}, "base64"),
