@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from typing import Any, Final
 
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _JOINERS: Final = frozenset("\u200c\u200d")
@@ -20,6 +20,17 @@ def shown(name: str) -> str:
     if name.isascii() and name.isprintable():
         return name
     return "".join(_escaped(char) if hides(char) else char for char in unicodedata.normalize("NFC", name))
+
+
+def encodable(value: Any) -> Any:
+    """JSON's values without lone surrogates, which are no text: a page or message that holds one can't be written."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list | tuple):
+        return [encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {encodable(key): encodable(item) for key, item in value.items()}
+    return value
 
 
 def _is_escaped_byte(char: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from config.sections import Inbox, Settings
+from config.text import encodable
 from daemon.clock import Clock
 from daemon.names import shown
 from daemon.paths import shown_path
@@ -78,14 +79,14 @@ def job_status(job: Job, settings: Settings, place: int | None = None) -> JobSta
         inbox=job.inbox,
         state=str(job.state),
         sentence=sentence_of(job, place),
-        stage=job.stage,
+        stage=shown(job.stage) if job.stage else None,
         fraction=min(1.0, max(0.0, job.fraction)),
         eta_s=job.eta_s,
         place=place,
         priority=job.priority,
         attempt=job.attempt,
         verdict=job.verdict,
-        error=job.error,
+        error=encodable(job.error),
         result=result,
         folder=shown(Path(job.result_path).name) if job.result_path else None,
         report=_address(job, "report.html"),
@@ -198,7 +199,7 @@ def _inbox(inbox: Inbox, report: DaemonReport | None, settings: Settings, waitin
         watch=WatchStatus(
             mode=mode if mode in ("inotify", "polling") else "unknown",
             healthy=bool(watch.get("healthy", False)),
-            why=str(watch.get("why") or "No daemon is watching it."),
+            why=shown(str(watch.get("why") or "No daemon is watching it.")),
             remedy=watch.get("remedy"),
             latency_s=watch.get("detection_latency_s"),
         ),

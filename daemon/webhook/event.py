@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.sections import Settings
+from config.text import encodable
 from daemon.names import shown
 from daemon.paths import shown_path
 from daemon.states import State
@@ -76,7 +77,7 @@ def event_of(step: Delivery, job: Job, settings: Settings) -> Event:
             by=shown(step.by),
             attempt=job.attempt,
             verdict=job.verdict,
-            error=job.error,
+            error=encodable(job.error),
             result=shown_path(job.result_path, settings) if job.result_path else None,
             folder=shown(Path(job.result_path).name) if job.result_path else None,
             answered_by=job.answered_by,

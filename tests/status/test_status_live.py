@@ -49,6 +49,23 @@ def run(house: House, live: LiveFiles, for_s: float, every_s: float = 0.5) -> No
         house.clock.passed_s += every_s
 
 
+def test_an_error_that_holds_bytes_of_a_name_stops_no_page(house: House, files: CountingFiles) -> None:
+    (job,) = house.store.admit([house.new("shoe")])
+    error = {
+        "code": "X",
+        "message": "No \udcff.",
+        "details": {"\udcff": ["\ud800", 1]},
+        "suggestion": "",
+        "retry": False,
+    }
+    house.store.transition(job.id, State.PUBLISHING, reason="", outcome=State.FAILURE, error=error)
+    house.store.transition(job.id, State.FAILURE, reason="refused")
+    LiveFiles(house.settings, house.store, house.clock, files).step(0.0)
+    assert files.written == ["status.json", "index.html"]
+    status = json.loads((house.settings.outbox / "status.json").read_bytes())
+    assert status["recent"][0]["error"]["details"] == {"\\udcff": ["\\ud800", 1]}
+
+
 def test_it_is_written_whole_and_keeps_to_its_schema(house: House, files: CountingFiles) -> None:
     before = os.umask(0o077)
     try:

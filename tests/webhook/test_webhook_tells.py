@@ -93,6 +93,21 @@ def test_each_kind_of_end(house: House, receiver: Receiver) -> None:
     assert events[2]["data"]["sentence"] == "The disk is full."
 
 
+def test_an_error_that_holds_bytes_of_a_name_is_told(house: House, receiver: Receiver) -> None:
+    job = house.drop("shoe")
+    error = {
+        "code": "X",
+        "message": "No \udcff.",
+        "details": {"\udcff": ["\ud800", 1]},
+        "suggestion": "",
+        "retry": False,
+    }
+    house.store.transition(job.id, State.PUBLISHING, reason="", outcome=State.FAILURE, error=error)
+    house.store.transition(job.id, State.FAILURE, reason="refused")
+    house.run(10)
+    assert receiver.events()[0]["data"]["error"]["message"] == "No \\udcff."
+
+
 def test_a_refusal_is_tried_again_with_the_same_id(house: House, receiver: Receiver) -> None:
     receiver.answers[:] = [500, 429, 200]
     succeed(house)
