@@ -150,7 +150,17 @@ def _read_known(state_dir: Path, files: Files) -> dict[str, dict[str, str]]:
             data = json.loads(file.read())
     except (FileNotFoundError, ValueError):
         return {}
+    except OSError as error:
+        raise _state_trouble(state_dir, "read", error) from error
     return data if isinstance(data, dict) else {}
+
+
+def _state_trouble(state_dir: Path, verb: str, error: OSError) -> ShareUnavailable:
+    return ShareUnavailable(
+        f"{state_dir / KNOWN} can't be {verb}: {error.strerror}.",
+        suggestion="Let the daemon's user read and write the state folder, and see whether its disk is healthy.",
+        path=str(state_dir / KNOWN),
+    )
 
 
 def _remember(root: Root, state_dir: Path, files: Files) -> None:
@@ -158,4 +168,7 @@ def _remember(root: Root, state_dir: Path, files: Files) -> None:
     facts = asdict(root)
     del facts["path"]
     known[str(root.path)] = facts
-    files.replace(state_dir / KNOWN, (json.dumps(known, indent=2) + "\n").encode(), 0o644)
+    try:
+        files.replace(state_dir / KNOWN, (json.dumps(known, indent=2) + "\n").encode(), 0o644)
+    except OSError as error:
+        raise _state_trouble(state_dir, "written", error) from error

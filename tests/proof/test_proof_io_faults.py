@@ -91,6 +91,13 @@ def test_one_call_in_many_fails_once() -> None:
     sweep.tell()
 
 
+@pytest.mark.parametrize("at", [2, 12, 31])
+def test_a_start_that_can_not_be_made_says_why(at: int) -> None:
+    """Never Python's words: `fault` takes a sentence for a refused start and nothing else."""
+    ended = fault("folder", at, errno.EACCES, lasting=True)
+    assert ended.refused is None or ended.refused.endswith(".")
+
+
 @pytest.mark.slow
 def test_any_call_fails_once() -> None:
     """Every PROOF_FAULT_STRIDEth call; with 1, each call with each error."""
