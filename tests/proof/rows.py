@@ -180,7 +180,7 @@ FAULTY: Final = Part(
                 REAL + "test_an_outbox_that_becomes_read_only_holds_and_resumes",
                 PUBLISH + "test_a_read_only_outbox_holds_at_once_and_is_logged_once",
             ),
-            {"read_only_outbox": "done {resumed_s} s after it could be written; said: “{reason}”"},
+            {"read_only_outbox": "done {resumed_s} s after it could be written"},
         ),
         Row(
             "A share is unmounted and mounted again",
