@@ -124,7 +124,7 @@ def document(kept: Path) -> str:
     rows = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
-        f"{platform.system()} {platform.release().partition("-")[0]}, Python {platform.python_version()}",
+        f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}",
         "load": f"{os.getloadavg()[2]:.1f} processes wanted to run, on average, at the end: times below are of a "
         "machine that was busy with other work" if os.getloadavg()[2] > (os.cpu_count() or 1) else "a quiet machine",
         "amounts": "several runs, added up: each row says how much was done"
