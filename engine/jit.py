@@ -1,4 +1,4 @@
-"""Compiled kernels and the one thread pool they run on.
+"""Compiled kernels and the threads they run on.
 
 Kernels release the GIL and run on threads, one band of rows or one view each. numba's own `parallel=True` is not
 used: it multiplies compile times, and its reductions depend on the thread count.
@@ -6,8 +6,9 @@ used: it multiplies compile times, and its reductions depend on the thread count
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, cast
@@ -16,7 +17,7 @@ import numba
 
 from engine.machine import thread_count
 
-__all__ = ["jit", "jit_allocating", "jit_inline", "parallel_map", "row_bands", "thread_count"]
+__all__ = ["beside", "jit", "jit_allocating", "jit_inline", "parallel_map", "row_bands", "thread_count"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
@@ -64,6 +65,19 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> li
     if threads == 1 or len(work) < 2:
         return [function(item) for item in work]
     return list(_pool(threads).map(function, work))
+
+
+@contextmanager
+def beside(function: Callable[[], Value]) -> Iterator[Callable[[], Value]]:
+    """Run `function` on a thread of its own meanwhile; yields what waits for it and returns its value or raises.
+
+    It has ended once the block is left. Where one thread is all there is, it runs when it is waited for.
+    """
+    if thread_count() == 1:
+        yield function
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="engine-beside") as thread:
+        yield thread.submit(function).result
 
 
 def row_bands(rows: int, bands: int | None = None) -> list[tuple[int, int]]:
