@@ -71,6 +71,21 @@ def until_interrupted() -> Iterator[list[int]]:
 
 
 @contextmanager
+def ended_tidily() -> Iterator[None]:
+    """Let SIGTERM, as from a monitoring's time limit, and SIGHUP end a command as an error does: it leaves nothing."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def opened_store(config: Path | None, overrides: dict[str, Any] | None = None) -> Iterator[tuple[Settings, Store]]:
     """The settings and the store of the daemon that runs, or ran, with them."""
     from daemon.clock import SystemClock

@@ -11,7 +11,15 @@ from typing import Annotated
 import typer
 
 from config.settings import load_settings
-from daemon.commands.common import ConfigOption, JsonOption, exit_status, opened_store, quiet, until_interrupted
+from daemon.commands.common import (
+    ConfigOption,
+    JsonOption,
+    ended_tidily,
+    exit_status,
+    opened_store,
+    quiet,
+    until_interrupted,
+)
 
 
 def status(
@@ -61,7 +69,7 @@ def doctor(
         from daemon.status.doctor import examine, exit_status_of, print_examination
 
         settings = load_settings(config)
-        with quiet(logging.CRITICAL), Console(stderr=True).status("") as shown:
+        with ended_tidily(), quiet(logging.CRITICAL), Console(stderr=True).status("") as shown:
             findings = examine(settings, quick, shown.update)
         if as_json:
             typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +50,38 @@ def test_a_mesh_is_really_made() -> None:
     assert found
     assert 3000 <= int(found[1]) <= 4000
     assert float(found[2]) > 30
+
+
+ENDED = """
+import sys
+from functools import partial
+import daemon.status.doctor as doctor
+from daemon.cli import main
+doctor.self_test = partial(doctor.self_test, command=(sys.executable, "-m", "tests.status.bad_worker", "hangs"))
+sys.argv = ["meshdrop", "doctor", "--config", sys.argv[1]]
+main()
+"""
+
+
+def test_a_doctor_that_is_ended_leaves_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path_factory.mktemp("settings") / "meshdrop.toml"
+    config.write_text("\n".join(f'{name} = "{name}"' for name in ("inbox", "outbox", "state_dir")))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ENDED, str(config)], stderr=subprocess.DEVNULL) as process:
+        try:
+            until_s = time.monotonic() + 60
+            while not (children := psutil.Process(process.pid).children()):
+                assert process.poll() is None
+                assert time.monotonic() < until_s
+                time.sleep(0.05)
+            assert [*tmp_path.glob("meshdrop-doctor-*")]
+            process.terminate()  # as `timeout` does
+            assert process.wait(20) == 128 + signal.SIGTERM
+            assert psutil.wait_procs(children, 10)[1] == []
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
