@@ -22,6 +22,7 @@ _READ_AT_ONCE: Final = 1 << 18
 _LINES_AT_ONCE: Final = 50
 _LONGEST_SAYING: Final = 500
 _SYSTEMD: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+_SECRET: Final = "MESHDROP_WEBHOOK__"  # a process that reads what strangers have dropped needs no secret
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,11 @@ class Child:
         self.jobs = 0
         self.memory_mb = memory_mb
         self.last_words: deque[str] = deque(maxlen=40)
-        inherited = {key: value for key, value in os.environ.items() if key not in _SYSTEMD}
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in _SYSTEMD and not key.upper().startswith(_SECRET)
+        }
         self._process = subprocess.Popen(
             [*command, "--parent", str(os.getpid()), "--memory-mb", str(memory_mb)],
             stdin=subprocess.PIPE,

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from daemon.runner.child import Child
 from daemon.runner.leftovers import find_marked
 from daemon.spool import spool_folder
 from daemon.states import State
@@ -62,6 +63,26 @@ def test_jobs_run_one_after_the_other_in_a_warm_worker(house: House) -> None:
     assert jobs[0].manifest is not None
     assert set(jobs[0].manifest) == {path.name for path in folder.iterdir()}
     assert json.loads((folder / "job.json").read_text())["job"]["id"] == first.id
+
+
+def test_a_worker_is_given_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHDROP_WEBHOOK__SECRET", "not for workers")
+    monkeypatch.setenv("MESHDROP_ENGINE__THREADS", "2")
+    child = Child(
+        (
+            sys.executable,
+            "-c",
+            "import os, sys; [print(*v, file=sys.stderr) for v in os.environ.items() if 'MESHDROP' in v[0]]",
+        )
+    )
+    try:
+        assert child.wait(30)
+        child.messages()
+        said = " ".join(child.last_words)
+    finally:
+        child.close()
+    assert "MESHDROP_ENGINE__THREADS" in said
+    assert "not for workers" not in said
 
 
 def test_what_the_engine_raises_has_a_code(house: House) -> None:
