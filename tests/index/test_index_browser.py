@@ -320,8 +320,10 @@ def test_it_can_be_used_by_keyboard_alone(house: House, at: Window) -> None:
 def test_without_scripts_there_is_a_table(house: House, program: Any, hostile: tuple[str, ...]) -> None:
     finished(house, *hostile)
     page = house.write()
-    with window(program, java_script_enabled=False) as at:
+    with window(program, width=320, height=640, java_script_enabled=False) as at:
         at.open(page)
+        state = at.page.locator(".plain td").nth(1).bounding_box()
+        assert state["height"] < 40, "a line, no tower of letters"
         assert "The daemon is running." in at.page.inner_text(".plain")
         assert at.page.locator(".plain tr").count() == len(hostile) + 1
         assert at.page.locator(".plain a").count() == len(hostile)
