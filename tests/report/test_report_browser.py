@@ -276,7 +276,7 @@ def test_every_file_that_it_links_to_lies_beside_it(program: Any, failed: Path) 
         assert links == {path.name for path in failed.parent.iterdir()} - {"report.html"}
 
 
-@pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024), (1280, 720), (3840, 2160)])
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (768, 1024), (1280, 720), (3840, 2160)])
 def test_no_width_makes_it_scroll_sideways(program: Any, failed: Path, width: int, height: int) -> None:
     with window(program, width=width, height=height) as at:
         _drawn(at, failed)
@@ -336,6 +336,9 @@ def test_it_prints_the_pictures_side_by_side_without_controls(program: Any, fail
         boxes = [p.bounding_box() for p in at.page.locator("#view-front .picture").all()]
         assert len({(round(box["x"]), round(box["y"])) for box in boxes}) == 4
         assert len(at.page.pdf()) > 50_000
+        # browsers print no backgrounds but these; without them the legends say nothing
+        colours = "[...document.querySelectorAll('.swatch, .dot')].map((e) => getComputedStyle(e).printColorAdjust)"
+        assert set(at.page.evaluate(colours)) == {"exact"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
