@@ -361,6 +361,13 @@ class Metrics(Table):
     refresh_s: Annotated[Duration, Field(gt=0)] = 15.0
     """How often it is rewritten."""
 
+    @model_validator(mode="after")
+    def _named(self) -> Metrics:
+        # The collector reads no other, and the file is replaced whatever it held: it must be no one else's.
+        if self.textfile is not None and self.textfile.suffix != ".prom":
+            raise ValueError("the name of textfile does not end with .prom")
+        return self
+
 
 class Webhook(Table):
     """An address that is told when a job has finished, failed, was cancelled or is held."""

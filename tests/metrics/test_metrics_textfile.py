@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 
 from config.sections import Settings
 from daemon.files import Files
@@ -103,6 +104,12 @@ def test_off_by_default(house: House, tmp_path: Path) -> None:
     house.start()
     assert house.textfile.step(0.0) > 0
     assert list((tmp_path / "figures").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["meshdrop.db", "meshdrop.prom.txt", ".prom"])
+def test_no_file_but_one_of_figures_is_replaced(name: str) -> None:
+    with pytest.raises(ValidationError, match="prom"):
+        Settings.model_validate({"metrics": {"textfile": Path("/var/lib/meshdrop") / name}})
 
 
 def test_before_the_first_job(house: House) -> None:
