@@ -280,6 +280,7 @@ def test_every_file_that_it_links_to_lies_beside_it(program: Any, failed: Path) 
 def test_no_width_makes_it_scroll_sideways(program: Any, failed: Path, width: int, height: int) -> None:
     with window(program, width=width, height=height) as at:
         _drawn(at, failed)
+        at.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         assert at.page.evaluate("document.documentElement.scrollWidth") <= width
         assert at.page.locator("#model").bounding_box()["width"] > 0.4 * min(width, 2000)
         at.check()
@@ -297,6 +298,16 @@ def test_light_and_dark(program: Any, failed: Path) -> None:
             button.click()
             assert (sum(at.page.evaluate(background)) > 384) == (scheme == "dark")
             at.check()
+
+
+def test_few_colours_still_tell_what_is_on(program: Any, failed: Path) -> None:
+    with window(program, forced_colors="active") as at:
+        _drawn(at, failed)
+        colour = "(e) => getComputedStyle(e).backgroundColor"
+        on, off = (at.page.locator(f"[data-toggle={name}]").evaluate(colour) for name in ("textured", "wire"))
+        assert on != off
+        assert len({swatch.evaluate(colour) for swatch in at.page.locator(".dot").all()}) == 3
+        at.check()
 
 
 def test_without_scripts_all_but_the_3d_is_there(program: Any, failed: Path) -> None:
