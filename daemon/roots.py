@@ -6,6 +6,7 @@ system lies under its path, the share is gone: nothing in it was deleted, and no
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from config.errors import ShareUnavailable, ValidationFailed
+from config.errors import DiskFull, InfrastructureError, ShareUnavailable, ValidationFailed
 from config.sections import Settings
 from daemon.aside import Aside
 from daemon.clock import Clock
@@ -46,7 +47,8 @@ class Root:
 def open_root(path: Path, kind: str, state_dir: Path, files: Files, clock: Clock) -> Root:
     """Make a folder a root, or recognise it as the one that it was.
 
-    Raises ShareUnavailable where a known root is not there, or the folder can't be made or written.
+    Raises ShareUnavailable where a known root is not there, or the folder can't be made or written; that or DiskFull
+    where what is known of roots can't be read or written in the state folder.
     """
     known = _read_known(state_dir, files).get(str(path))
     if known is not None:
@@ -75,7 +77,7 @@ def open_root(path: Path, kind: str, state_dir: Path, files: Files, clock: Clock
 
 
 def is_known(path: Path, state_dir: Path, files: Files) -> bool:
-    """Whether a folder was a root before."""
+    """Whether a folder was a root before. Raises ShareUnavailable or DiskFull where the state folder can't tell."""
     return str(path) in _read_known(state_dir, files)
 
 
@@ -155,7 +157,13 @@ def _read_known(state_dir: Path, files: Files) -> dict[str, dict[str, str]]:
     return data if isinstance(data, dict) else {}
 
 
-def _state_trouble(state_dir: Path, verb: str, error: OSError) -> ShareUnavailable:
+def _state_trouble(state_dir: Path, verb: str, error: OSError) -> InfrastructureError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"{state_dir / KNOWN} can't be {verb}: {error.strerror}.",
+            suggestion="Free some space in the state folder.",
+            path=str(state_dir / KNOWN),
+        )
     return ShareUnavailable(
         f"{state_dir / KNOWN} can't be {verb}: {error.strerror}.",
         suggestion="Let the daemon's user read and write the state folder, and see whether its disk is healthy.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 
-from config.errors import MeshdropError, ShareUnavailable
+from config.errors import InfrastructureError, MeshdropError, ShareUnavailable
 from config.sections import Inbox, Settings
 from daemon.aside import Aside
 from daemon.clock import Clock
@@ -167,7 +167,7 @@ class Service:
         if isinstance(answer, Root):
             self._roots[path] = answer
             return answer
-        error = answer or ShareUnavailable(
+        error: InfrastructureError = answer or ShareUnavailable(
             f"The {kind} {path} does not answer.", suggestion="See whether its server is up.", path=str(path)
         )
         if not is_known(path, self._settings.state_dir, self._files):
@@ -175,12 +175,12 @@ class Service:
         log.error("root.away", path=path, kind=kind, message=error.message, remedy=error.suggestion)
         return None
 
-    def _try_root(self, path: Path, kind: str) -> Root | ShareUnavailable:
+    def _try_root(self, path: Path, kind: str) -> Root | InfrastructureError:
         from daemon.publish.delivery import remove_leftovers
 
         try:
             root = open_root(path, kind, self._settings.state_dir, self._files, self._clock)
-        except ShareUnavailable as error:
+        except InfrastructureError as error:
             return error
         if kind == "outbox":
             with suppress(OSError):
@@ -196,7 +196,7 @@ class Service:
                 self._roots[inbox.path] = open_root(
                     inbox.path, "inbox", self._settings.state_dir, self._files, self._clock
                 )
-        except ShareUnavailable as error:
+        except InfrastructureError as error:
             return error.message
         return None
 

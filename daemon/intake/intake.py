@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from config.bundle_layout import name_key
-from config.errors import MeshdropError, ShareUnavailable
+from config.errors import InfrastructureError, MeshdropError
 from config.sections import Inbox, Settings
 from daemon.clock import Clock
 from daemon.files import Files
@@ -148,7 +148,7 @@ class Intake:
         """Do what is due; the seconds until there may be more."""
         try:
             self._find_root()
-        except ShareUnavailable as error:
+        except InfrastructureError as error:
             if self._away is None:
                 log.warning("intake.share_gone", inbox=self._inbox.name, reason=error.message)
             self._away = f"{error.message} {error.suggestion}".strip()

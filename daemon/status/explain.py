@@ -75,7 +75,7 @@ def _in_inbox(parts: tuple[str, ...], inbox: Inbox, settings: Settings, store: S
 
 def _away(inbox: Inbox, settings: Settings) -> str | None:
     """What is wrong with an inbox that a daemon has used, and what to do; None where it is there."""
-    from config.errors import ShareUnavailable
+    from config.errors import InfrastructureError
     from daemon.clock import SystemClock
     from daemon.files import Files
     from daemon.roots import is_known, open_root
@@ -85,7 +85,7 @@ def _away(inbox: Inbox, settings: Settings) -> str | None:
         return None
     try:
         open_root(inbox.path, "inbox", settings.state_dir, files, SystemClock())
-    except ShareUnavailable as error:
+    except InfrastructureError as error:
         return f"{error.message} {error.suggestion}"
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from config.errors import ShareUnavailable
+from config.errors import InfrastructureError
 from config.sections import Settings
 from daemon.aside import Aside
 from daemon.clock import Clock
@@ -44,7 +44,7 @@ class Outboxes:
         try:
             if is_known(outbox, state_dir, self._files):
                 open_root(outbox, "outbox", state_dir, self._files, self._clock)
-        except ShareUnavailable as error:
+        except InfrastructureError as error:
             return f"{error.message} {error.suggestion}".strip()
         except OSError as error:
             return f"The outbox {outbox} can't be read: {error.strerror}."

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from config.errors import ShareUnavailable
+from config.errors import InfrastructureError
 from config.sections import Settings
 from daemon.clock import SystemClock
 from daemon.files import Files
@@ -110,11 +110,11 @@ def _lost_root(path: Path, name: str, settings: Settings) -> Finding | None:
     try:
         if not is_known(path, settings.state_dir, files):
             return None
-    except OSError:  # what is wrong with the state folder is said where that is checked
+    except InfrastructureError:  # what is wrong with the state folder is said where that is checked
         return None
     try:
         open_root(path, name.split(maxsplit=1)[0], settings.state_dir, files, SystemClock())
-    except ShareUnavailable as error:
+    except InfrastructureError as error:
         return fail(name, error.message, error.suggestion)
     return None
 
