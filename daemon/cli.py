@@ -102,15 +102,21 @@ def sample(
     encoding: Annotated[str | None, typer.Option(help="How depth is coded; see --list.")] = None,
     layout: Annotated[str | None, typer.Option(help="Where left, right and top look from; see --list.")] = None,
     size: Annotated[int, typer.Option(min=256, max=8192, help="Side of the RGB views in pixels.")] = 2048,
+    light: Annotated[str | None, typer.Option(help="What lights the object; see --list.")] = None,
     list_names: Annotated[
         bool, typer.Option("--list", help="Print the names that the options take, and exit.")
     ] = False,
 ) -> None:
     """Make a bundle of a procedural object, with its ground truth, to try the program with."""
-    from engine.sample import ENCODINGS, LAYOUTS, OBJECT_NAMES, make_sample
+    from engine.sample import ENCODINGS, LAYOUTS, LIGHTS, OBJECT_NAMES, make_sample
 
     if list_names:
-        for option, names in (("--object", OBJECT_NAMES), ("--encoding", ENCODINGS), ("--layout", LAYOUTS)):
+        for option, names in (
+            ("--object", OBJECT_NAMES),
+            ("--encoding", ENCODINGS),
+            ("--layout", LAYOUTS),
+            ("--light", LIGHTS),
+        ):
             typer.echo(f"{option}: {', '.join(names)}")
         return
     if folder is None:
@@ -119,6 +125,7 @@ def sample(
         "object_name": _choose("--object", object_name, OBJECT_NAMES),
         "encoding": _choose("--encoding", encoding, ENCODINGS),
         "layout": _choose("--layout", layout, LAYOUTS),
+        "light": _choose("--light", light, LIGHTS),
     }
     with exit_status():
         for made in (folder / "bundle", folder / "ground_truth"):

@@ -2,6 +2,7 @@
 
 from engine.sample.coding import ENCODINGS, Encoding
 from engine.sample.files import make_sample, novel_cameras
+from engine.sample.lighting import LIGHTS, Light
 from engine.sample.rig import LAYOUTS, Layout, distance_to_fit
 from engine.sample.scene import (
     BACKGROUNDS,
@@ -17,10 +18,12 @@ __all__ = [
     "BACKGROUNDS",
     "ENCODINGS",
     "LAYOUTS",
+    "LIGHTS",
     "OBJECT_NAMES",
     "Background",
     "Encoding",
     "Layout",
+    "Light",
     "ObjectName",
     "SampleObject",
     "Scene",

@@ -16,6 +16,7 @@ from engine.camera import Camera
 from engine.jit import parallel_map
 from engine.render.viewpoints import orbit
 from engine.sample.coding import Encoding
+from engine.sample.lighting import Light
 from engine.sample.rig import Layout, distance_to_fit
 from engine.sample.scene import Background, SampleObject, Scene, compose, sample_scene
 
@@ -32,15 +33,17 @@ def make_sample(
     background: Background = "off_white",
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
     grid: int = 224,
+    light: Light = "painted",
 ) -> Path:
     """Write a sample and return its bundle folder.
 
     out/bundle/{multi_views,depth_renders}/*.png is what a job gets. out/ground_truth/ holds the truth: mesh.ply (with
     vertex colours, in the world of cameras.json), cameras.json, novel_cameras.json, and novel/az045_el+25.png, ... on
-    white with their masks. The arguments are `sample_scene`'s, whose errors it raises, and OSError.
+    white with their masks; where `light` is "studio" or "glossy", mesh.ply is without it, and so is novel_unlit/. The
+    arguments are `sample_scene`'s, whose errors it raises, and OSError.
     """
     scene = sample_scene(
-        object_name, fov_deg, encoding, layout, size_px, background=background, offset=offset, grid=grid
+        object_name, fov_deg, encoding, layout, size_px, background=background, offset=offset, grid=grid, light=light
     )
     bundle, truth = out / "bundle", out / "ground_truth"
     for folder in (bundle / RGB_DIR, bundle / DEPTH_DIR, truth / "novel"):
@@ -62,6 +65,10 @@ def make_sample(
         picture = scene.truth.render(camera)
         pictures.append((truth / "novel" / f"{name}.png", compose(picture, "white")[0]))
         pictures.append((truth / "novel" / f"{name}_mask.png", (picture.coverage * 255 + 0.5).astype(np.uint8)))
+        if scene.truth.lighting is not None:
+            (truth / "novel_unlit").mkdir(exist_ok=True)
+            looks = scene.truth.render_looks(camera)
+            pictures.append((truth / "novel_unlit" / f"{name}.png", compose(looks, "white")[0]))
     parallel_map(_write_png, pictures)
     _write_json(truth / "cameras.json", cameras_json(scene, size_px))
     _write_json(truth / "novel_cameras.json", {name: _camera_json(camera) for name, camera in novel.items()})

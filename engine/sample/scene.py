@@ -20,6 +20,7 @@ from engine.mesh import Mesh, TexturedMesh
 from engine.render import Render, render_depth
 from engine.sample.atlas import bake_atlas
 from engine.sample.coding import STRUCTURES, Encoding, choose_codings, encode, ray_lengths
+from engine.sample.lighting import LIGHTING, Light, Lighting, lit
 from engine.sample.locomotive import locomotive
 from engine.sample.plain import plain_cube, plain_sphere, plain_torus, two_balls
 from engine.sample.rig import Layout, distance_to_fit, rig, view_axes
@@ -59,16 +60,26 @@ class SampleObject:
     """An object in the world of its scene.
 
     mesh: the true surface, watertight. texture: its looks at the mesh's vertices. units_per_world: object units (of
-    which the longest side has about 1) in a world unit.
+    which the longest side has about 1) in a world unit. openness: [V] 0..1, how much of the sky a vertex sees.
+    lighting: what stands around it, or none.
     """
 
     name: str
     mesh: Mesh
     texture: SolidTexture
     units_per_world: float
+    openness: NDArray[np.float32]
+    lighting: Lighting | None = None
 
     def render(self, camera: Camera, supersample: int = 2) -> Render:
         """What a camera sees of it."""
+        looks = self.render_looks(camera, supersample)
+        if self.lighting is None:
+            return looks
+        return lit(looks, self.lighting, self.mesh, self.texture.attributes[:, 3:6], self.openness, camera)
+
+    def render_looks(self, camera: Camera, supersample: int = 2) -> Render:
+        """The same without the light of its surroundings."""
         return render_solid(self.texture, self.mesh, camera, self.units_per_world, supersample)
 
     def vertex_colours(self) -> NDArray[np.uint8]:
@@ -94,11 +105,13 @@ class Scene:
 
 
 @cache
-def _surface(name: str, grid: int) -> tuple[Mesh, SolidTexture]:
+def _surface(name: str, grid: int, painted: bool) -> tuple[Mesh, SolidTexture, NDArray[np.float32]]:
     solid = _SOLIDS[name]()
     mesh = polygonise(solid.distance, grid)
     low, high = mesh.bounds()
-    return Mesh(mesh.vertices - (low + high) / 2, mesh.faces), solid_texture(solid, mesh.vertices)
+    texture = solid_texture(solid, mesh.vertices, painted=painted)
+    openness = solid.openness(texture.attributes[:, :3], texture.attributes[:, 3:6])
+    return Mesh(mesh.vertices - (low + high) / 2, mesh.faces), texture, openness
 
 
 def sample_scene(
@@ -113,22 +126,25 @@ def sample_scene(
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
     supersample: int = 2,
     grid: int = 192,
+    light: Light = "painted",
 ) -> Scene:
     """Make a sample without touching the disk.
 
     object_name: one of OBJECT_NAMES, or for tests "sphere", "cube", "torus", "two_balls". depth_size_px: by default
     max(256, size_px / 2). offset: of the object's centre from the rig's, in shares of its longest side. grid: the
-    mesh's resolution; the same object and grid are meshed once in a process. World unit: the camera distance.
+    mesh's resolution; the same object and grid are meshed once in a process. light: one of LIGHTS. World unit: the
+    camera distance.
     Raises ValueError for an unknown name.
     """
     if object_name not in _SOLIDS:
         raise ValueError(f"no object is called {object_name!r}; there are {', '.join(_SOLIDS)}")
-    surface, texture = _surface(object_name, grid)
+    surface, texture, openness = _surface(object_name, grid, light == "painted")
     low, high = surface.bounds()
     vertices = surface.vertices + np.asarray(offset) * (high - low).max()
     poses = [camera.world_from_camera for camera in rig(layout, fov_deg, 256).values()]
     distance = distance_to_fit(vertices, poses, fov_deg, FILL)
-    truth = SampleObject(object_name, Mesh(vertices / distance, surface.faces), texture, distance)
+    mesh = Mesh(vertices / distance, surface.faces)
+    truth = SampleObject(object_name, mesh, texture, distance, openness, LIGHTING.get(light))
 
     depth_size = depth_size_px or max(256, size_px // 2)
     cameras = rig(layout, fov_deg, depth_size)

@@ -37,14 +37,16 @@ class SolidTexture:
     decal_levels: NDArray[np.int64]
 
 
-def solid_texture(solid: Solid, vertices: NDArray[np.float64]) -> SolidTexture:
-    """Evaluate a solid's fields at the vertices [V, 3] of its surface, and bake a soft light from above."""
+def solid_texture(solid: Solid, vertices: NDArray[np.float64], *, painted: bool = True) -> SolidTexture:
+    """Evaluate a solid's fields at the vertices [V, 3] of its surface. painted: with a soft shade from above."""
     p = vertices.astype(np.float32)
     normals = solid.normals(p, 0.002)
     openness = solid.openness(p, normals)
     key = np.array([0.35, 0.80, 0.50])
     towards_key = np.clip((normals @ (key / np.linalg.norm(key)) + 0.4) / 1.4, 0, 1)
     light = (0.68 + 0.14 * (0.5 + 0.5 * normals[:, 1]) + 0.22 * towards_key) * (0.45 + 0.55 * openness)
+    if not painted:
+        light = np.ones_like(light)
     attributes = np.concatenate([p, normals, light[:, None], solid.material_fields(p)], 1)
     materials = np.zeros((len(solid.materials), 12))
     for row, m in zip(materials, solid.materials, strict=True):
