@@ -144,8 +144,8 @@ class JobOptions(Table):
     """Faces of the mesh, 500 to 2,000,000; none takes the quality's."""
 
     materials: Materials = "baked"
-    """`baked` carries the views' colours as they are; `separated`, light and material taken apart, is not part of this
-    version and is refused."""
+    """`baked` carries the views' colours as they are. `separated` takes their light out and adds occlusion, roughness,
+    metallic and normal maps, where the views can tell light from looks; otherwise it is `baked`, with the reason."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Start of every random choice, 0 or more."""

@@ -46,14 +46,30 @@ class Mesh:
 
 
 @dataclass(frozen=True, eq=False)
+class MaterialMaps:
+    """What a material has beside its colour, in the same atlas.
+
+    texture_ks: [S, S, 3] uint8, linear: occlusion, roughness, metallic in R, G, B. texture_normal: [S, S, 3] uint8, +X
+    right, +Y up in the image, +Z out. tangents: [F, 3, 4] float32, the frames that it is in at the faces' corners, as
+    glTF has them.
+    """
+
+    texture_ks: NDArray[np.uint8]
+    texture_normal: NDArray[np.uint8]
+    tangents: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class TexturedMesh:
     """A mesh with a texture atlas.
 
     uv: [T, 2] float32 in 0..1, glTF's convention: (0, 0) is the top left corner of the image's first pixel, v down.
-    faces_uv: [F, 3] int32 into uv, one triple for each of mesh.faces. texture_kd: [S, S, 3] uint8, sRGB.
+    faces_uv: [F, 3] int32 into uv, one triple for each of mesh.faces. texture_kd: [S, S, 3] uint8, sRGB. maps: what the
+    material has beside it; None: matt, and its light is in the texture.
     """
 
     mesh: Mesh
     uv: NDArray[np.float32]
     faces_uv: NDArray[np.int32]
     texture_kd: NDArray[np.uint8]
+    maps: MaterialMaps | None = None

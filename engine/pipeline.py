@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from engine.check import refuse_contradictions
 from engine.export import export_result, load_glb, require_formats
 from engine.fuse import fuse
 from engine.jit import beside
-from engine.models import require_materials, require_model
+from engine.materials import separate
+from engine.models import require_model
 from engine.preview import write_contact_sheet, write_previews
 from engine.progress import OnProgress, ShouldCancel, Tracker
-from engine.quality import MEANING, cameras_json, dump, evaluate, quality_json, versions
+from engine.quality import MEANING, Evaluation, cameras_json, dump, evaluate, quality_json, versions
 from engine.register import register
 from engine.report import Subject, write_report
 from engine.segment import segment
@@ -47,7 +48,7 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
     "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "surface": 2.6, "register": 0.4,
-    "texture": 5.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
+    "texture": 5.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
     "report": 0.8,
 }  # fmt: skip
 
@@ -128,7 +129,6 @@ def _run(
     asked = bundle.options
     tracker.timeout_s = asked.timeout_s
     require_model(asked.model)
-    require_materials(asked.materials)
     require_formats(asked.formats)
     preset = getattr(settings.quality, asked.quality)
     with tracker.stage("segment"):
@@ -154,18 +154,34 @@ def _run(
         size_px = asked.texture_size_px or preset.texture_size_px
         texturing = texture(mesh, bundle, segmentation, calibration, registrations, size_px, checkpoint)
     machine.release_memory()
+    textured, materials = texturing.textured, None
+    if asked.materials == "separated":
+        with tracker.stage("materials") as checkpoint:
+            materials = separate(
+                texturing, bundle, segmentation, calibration, registrations, depth, asked.seed, checkpoint
+            )
+        textured = materials.textured
+        bundle = dataclasses.replace(bundle, notes=(*bundle.notes, materials.note))
+        machine.release_memory()
     with tracker.stage("export"):
-        files = export_result(texturing.textured, folder, asked.formats)
+        files = export_result(textured, folder, asked.formats)
         delivered = load_glb(folder / "mesh.glb")
     with tracker.stage("preview") as checkpoint:
         previews = write_previews(delivered, folder, checkpoint)
         files += previews.names
     machine.release_memory()
     with tracker.stage("quality") as checkpoint:
-        evaluation = evaluate(delivered, bundle, segmentation, calibration, registrations, depth, checkpoint)
+        views = (bundle, segmentation, calibration, registrations, depth)
+        scored = materials.as_photographed(delivered) if materials else delivered
+        evaluation = evaluate(scored, *views, checkpoint)
         files += write_contact_sheet(evaluation, folder)
-    quality = quality_json(evaluation, bundle, calibration, texturing.coverage, asked.model, tracker.timings_s)
+        facts = materials.facts if materials else None
+        if facts and scored is not delivered:
+            facts |= {"unlit": _figures(evaluate(delivered, *views))}
+    quality = quality_json(evaluation, bundle, calibration, texturing.coverage, asked.model, tracker.timings_s, facts)
     documents = {"cameras.json": cameras_json(calibration, bundle, registrations), "quality.json": quality}
+    if materials and (light := materials.light_json()):
+        documents["light.json"] = light
     if quality["status"] == "failure":
         documents["error.json"] = _below_threshold(quality).as_json()
     for file, document in documents.items():
@@ -195,6 +211,11 @@ def _with_defaults(options: JobOptions, settings: Settings) -> JobOptions:
     stated = options.thresholds.model_dump(exclude_unset=True)
     thresholds = Thresholds.model_validate({**settings.thresholds.model_dump(), **stated})
     return options.model_copy(update={"thresholds": thresholds})
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    """A result's figures in short."""
+    return asdict(evaluation.headline) | {"inside": asdict(evaluation.domain("inside"))}
 
 
 def _below_threshold(quality: dict[str, Any]) -> QualityThresholdFailed:

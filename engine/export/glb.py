@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from config.errors import IncompleteResults
 from engine.export.files import write_file
 from engine.export.image import decode_png, encode_png
-from engine.export.layout import split_at_seams, unique_rows
+from engine.export.layout import split_at_frames, split_at_seams, unique_rows
 from engine.mesh import Mesh, TexturedMesh
 
 MAGIC: Final = 0x46546C67
@@ -33,7 +34,7 @@ LINEAR: Final = 9729
 LINEAR_MIPMAP_LINEAR: Final = 9987
 CLAMP_TO_EDGE: Final = 33071
 PRIMITIVE_RESTART_16: Final = 65535
-COMPONENTS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
+COMPONENTS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 DTYPES: Final[dict[int, type[np.generic]]] = {FLOAT: np.float32, UNSIGNED_SHORT: np.uint16, UNSIGNED_INT: np.uint32}
 
 
@@ -45,74 +46,110 @@ def generator() -> str:
         return "Meshdrop"
 
 
-def glb_chunks(textured: TexturedMesh, png: bytes) -> list[bytes]:
-    """The file's bytes, in parts. png: the texture, encoded."""
+@dataclass(frozen=True)
+class Pictures:
+    """PNG bytes: the colour, and where the material has more, what `MaterialMaps` names."""
+
+    kd: bytes
+    ks: bytes | None = None
+    normal: bytes | None = None
+
+
+def glb_chunks(textured: TexturedMesh, pictures: Pictures) -> list[bytes]:
+    """The file's bytes, in parts. pictures: the textures, encoded."""
     split = split_at_seams(textured)
-    small = len(split.position) < PRIMITIVE_RESTART_16  # the highest index must not be the restart value
-    indices = split.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
-    # the longest-aligned blocks first; each is padded to 4 bytes
-    blocks = [split.position.tobytes(), split.normal.tobytes(), split.uv.tobytes(), indices.tobytes(), png]
-    targets = [ARRAY_BUFFER, ARRAY_BUFFER, ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, None]
-    views: list[dict[str, Any]] = []
-    body: list[bytes] = []
-    offset = 0
-    for block, target in zip(blocks, targets, strict=True):
-        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(block)})
-        if target:
-            views[-1]["target"] = target
-        body += [block, bytes(-len(block) % 4)]
-        offset += len(block) + -len(block) % 4
+    tangent = None
+    if textured.maps is not None:
+        split, tangent = split_at_frames(split, textured.maps.tangents)
     count = len(split.position)
+    small = count < PRIMITIVE_RESTART_16  # the highest index must not be the restart value
+    indices = split.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
+    body = _Body()
+    low, high = (limit.astype(float).tolist() for limit in (split.position.min(0), split.position.max(0)))
+    attributes = {"POSITION": body.array(split.position, "VEC3", min=low, max=high)}
+    attributes["NORMAL"] = body.array(split.normal, "VEC3")
+    attributes["TEXCOORD_0"] = body.array(split.uv, "VEC2")
+    index = body.array(indices, "SCALAR", UNSIGNED_SHORT if small else UNSIGNED_INT, ELEMENT_ARRAY_BUFFER)
+    if tangent is not None:
+        attributes["TANGENT"] = body.array(tangent, "VEC4")
+    images = [body.image("texture_kd", pictures.kd)]
+    material: dict[str, Any] = {
+        "name": "material",
+        "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 1.0},
+    }
+    if pictures.ks is not None and pictures.normal is not None:
+        images += [body.image("texture_ks", pictures.ks), body.image("texture_normal", pictures.normal)]
+        material["pbrMetallicRoughness"] |= {"metallicRoughnessTexture": {"index": 1}, "metallicFactor": 1.0}
+        material |= {"occlusionTexture": {"index": 1}, "normalTexture": {"index": 2}}
     document = {
         "asset": {"version": "2.0", "generator": generator()},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "mesh"}],
         "meshes": [{
-            "name": "mesh",
-            "primitives": [{"attributes": {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2}, "indices": 3, "material": 0}],
+            "name": "mesh", "primitives": [{"attributes": attributes, "indices": index, "material": 0}],
         }],
-        "materials": [{
-            "name": "material",
-            "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 1.0},
-        }],
-        "textures": [{"source": 0, "sampler": 0}],
-        "images": [{"bufferView": 4, "mimeType": "image/png", "name": "texture_kd"}],
+        "materials": [material],
+        "textures": [{"source": source, "sampler": 0} for source in range(len(images))],
+        "images": images,
         "samplers": [{
             "magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE,
         }],
-        "accessors": [
-            {
-                "bufferView": 0, "componentType": FLOAT, "count": count, "type": "VEC3",
-                "min": split.position.min(0).astype(float).tolist(),
-                "max": split.position.max(0).astype(float).tolist(),
-            },
-            {"bufferView": 1, "componentType": FLOAT, "count": count, "type": "VEC3"},
-            {"bufferView": 2, "componentType": FLOAT, "count": count, "type": "VEC2"},
-            {
-                "bufferView": 3, "componentType": UNSIGNED_SHORT if small else UNSIGNED_INT,
-                "count": len(indices), "type": "SCALAR",
-            },
-        ],
-        "bufferViews": views,
-        "buffers": [{"byteLength": offset}],
+        "accessors": body.accessors,
+        "bufferViews": body.views,
+        "buffers": [{"byteLength": body.length}],
     }  # fmt: skip
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    head = struct.pack("<III", MAGIC, 2, 12 + 8 + len(text) + 8 + offset)
-    return [head, struct.pack("<II", len(text), CHUNK_JSON), text, struct.pack("<II", offset, CHUNK_BIN), *body]
+    head = struct.pack("<III", MAGIC, 2, 12 + 8 + len(text) + 8 + body.length)
+    return [
+        head, struct.pack("<II", len(text), CHUNK_JSON), text, struct.pack("<II", body.length, CHUNK_BIN), *body.parts
+    ]  # fmt: skip
 
 
-def write_glb(textured: TexturedMesh, path: Path, png: bytes | None = None) -> None:
-    """Write `textured` as one GLB with its texture inside.
+class _Body:
+    """The binary chunk, block by block, each padded to 4 bytes, and what the document says of it."""
 
-    png: the texture's PNG if it is encoded already. Raises DiskFull or ShareUnavailable.
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.length = 0
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def _block(self, block: bytes, **more: Any) -> int:
+        self.views.append({"buffer": 0, "byteOffset": self.length, "byteLength": len(block), **more})
+        self.parts += [block, bytes(-len(block) % 4)]
+        self.length += len(block) + -len(block) % 4
+        return len(self.views) - 1
+
+    def array(
+        self, values: NDArray[Any], kind: str, component: int = FLOAT, target: int = ARRAY_BUFFER, **more: Any
+    ) -> int:
+        """Append an array; returns its accessor's number."""
+        view = self._block(values.tobytes(), target=target)
+        count = len(values)
+        self.accessors.append({"bufferView": view, "componentType": component, "count": count, "type": kind, **more})
+        return len(self.accessors) - 1
+
+    def image(self, name: str, png: bytes) -> dict[str, Any]:
+        """Append a picture; returns what the document's list of images says of it."""
+        return {"bufferView": self._block(png), "mimeType": "image/png", "name": name}
+
+
+def write_glb(textured: TexturedMesh, path: Path, pictures: Pictures | None = None) -> None:
+    """Write `textured` as one GLB with its textures inside.
+
+    pictures: the textures' PNGs if they are encoded already. Raises DiskFull or ShareUnavailable.
     """
-    write_file(path, *glb_chunks(textured, png if png is not None else encode_png(textured.texture_kd)))
+    if pictures is None:
+        maps = textured.maps
+        images = [textured.texture_kd] + ([maps.texture_ks, maps.texture_normal] if maps else [])
+        pictures = Pictures(*map(encode_png, images))
+    write_file(path, *glb_chunks(textured, pictures))
 
 
 def load_glb(path: Path) -> TexturedMesh:
-    """Read back a GLB of one textured primitive, as `write_glb` makes it.
+    """Read back a GLB of one textured primitive, as `write_glb` makes it: its shape and its colour.
 
     Vertices with the same position, bit by bit, become one again, in the order of their first use by the file.
     Raises IncompleteResults where the file is damaged or holds something else.

@@ -78,3 +78,18 @@ def split_at_seams(textured: TexturedMesh) -> SplitMesh:
         np.ascontiguousarray(textured.uv[first_uv[uv]] + np.float32(0)),
         faces.reshape(-1, 3).astype(np.int32),
     )
+
+
+def split_at_frames(split: SplitMesh, tangents: NDArray[np.float32]) -> tuple[SplitMesh, NDArray[np.float32]]:
+    """Duplicate each vertex once more for every different tangent that its corners have.
+
+    tangents: [F, 3, 4]. Returns the mesh and its vertices' tangents [N, 4].
+    """
+    first, kind = unique_rows(tangents.reshape(-1, 4))
+    key = split.faces.astype(np.int64).reshape(-1) * max(1, len(first)) + kind
+    corners, faces = np.unique(key, return_inverse=True)
+    vertex, frame = np.divmod(corners, max(1, len(first)))
+    parted = SplitMesh(
+        split.position[vertex], split.normal[vertex], split.uv[vertex], faces.reshape(-1, 3).astype(np.int32)
+    )
+    return parted, np.ascontiguousarray(tangents.reshape(-1, 4)[first[frame]])

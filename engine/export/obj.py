@@ -1,4 +1,4 @@
-"""Wavefront OBJ with its MTL: mesh.obj, material.mtl, texture_kd.png.
+"""Wavefront OBJ with its MTL: mesh.obj, material.mtl, texture_kd.png, and the other textures where there are any.
 
 `v`, `vt` and `vn` are indexed apart, so the surface stays watertight in the file itself. OBJ's texture origin is the
 bottom left corner: v is flipped. The MTL says `Kd 1 1 1`, for viewers multiply the texture by it.
@@ -7,6 +7,7 @@ bottom left corner: v is flipped. The MTL says `Kd 1 1 1`, for viewers multiply 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,24 @@ from engine.mesh import TexturedMesh
 LINES_AT_ONCE = 1 << 16
 
 
-def mtl_text(texture_name: str) -> str:
-    """The material file's content: the texture unchanged, no gloss."""
-    return (
+TEXTURES: Final = ("texture_kd.png", "texture_ks.png", "texture_normal.png")
+
+
+def mtl_text(*, with_maps: bool = False) -> str:
+    """The material file's content: the texture unchanged, no gloss.
+
+    with_maps: also the second and third of TEXTURES, by the names of the PBR extension (map_Pr, map_Pm, norm) and
+    map_Ks as nvdiffrec writes it. Ks is 0, so that viewers from before that extension show no gloss where the map has
+    occlusion; -imfchan says which channel is meant, for those that know it.
+    """
+    kd, ks, normal = TEXTURES
+    text = (
         f"# {generator()}\nnewmtl material\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\n"
-        f"map_Kd {texture_name}\n"
+        f"map_Kd {kd}\n"
     )  # fmt: skip
+    if with_maps:
+        text += f"map_Ks {ks}\nPr 1\nmap_Pr -imfchan g {ks}\nPm 0\nmap_Pm -imfchan b {ks}\nnorm {normal}\n"
+    return text
 
 
 def _lines(template: str, rows: NDArray[np.float64] | NDArray[np.int64]) -> bytes:
@@ -53,6 +66,6 @@ def write_obj(textured: TexturedMesh, path: Path, mtl_name: str = "material.mtl"
     )
 
 
-def write_mtl(path: Path, texture_name: str = "texture_kd.png") -> None:
-    """Write the material file. Raises DiskFull or ShareUnavailable."""
-    write_file(path, mtl_text(texture_name).encode("ascii"))
+def write_mtl(path: Path, *, with_maps: bool = False) -> None:
+    """Write the material file; see `mtl_text`. Raises DiskFull or ShareUnavailable."""
+    write_file(path, mtl_text(with_maps=with_maps).encode("ascii"))

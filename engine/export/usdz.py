@@ -1,6 +1,6 @@
 """USDZ for AR on Apple's devices: mesh.usdz, through Pixar's usd-core (`pip install meshdrop[usdz]`).
 
-UsdPreviewSurface with one texture; the package is a zip without compression, its first file the layer, each file's
+UsdPreviewSurface with its textures; the package is a zip without compression, its first file the layer, each file's
 data aligned to 64 bytes (openusd.org, "Usdz File Format Specification").
 """
 
@@ -17,7 +17,9 @@ import numpy as np
 
 from config.errors import ModelUnavailable
 from engine.export.files import write_file
+from engine.export.glb import Pictures
 from engine.export.layout import normal_float32, position_float32
+from engine.export.obj import TEXTURES
 from engine.mesh import TexturedMesh
 
 ALIGNMENT: Final = 64
@@ -35,8 +37,10 @@ def require_usd() -> None:
         )
 
 
-def usd_layer(textured: TexturedMesh, texture_name: str) -> bytes:
-    """The scene as a usdc layer (crate file) that refers to `texture_name` beside it."""
+def usd_layer(textured: TexturedMesh, names: tuple[str, ...]) -> bytes:
+    """The scene as a usdc layer (crate file) that refers to the textures `names` beside it: colour, and where there are
+    three, occlusion with roughness and metallic, and normals.
+    """
     from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, Vt
 
     mesh = textured.mesh
@@ -69,23 +73,42 @@ def usd_layer(textured: TexturedMesh, texture_name: str) -> bytes:
         material = UsdShade.Material.Define(stage, "/mesh/material")
         surface = UsdShade.Shader.Define(stage, "/mesh/material/surface")
         surface.CreateIdAttr("UsdPreviewSurface")
-        surface.CreateInput("metallic", Sdf.ValueTypeNames.Float).Set(0.0)
-        surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(1.0)
         material.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")
         reader = UsdShade.Shader.Define(stage, "/mesh/material/st")
         reader.CreateIdAttr("UsdPrimvarReader_float2")
         reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("st")
-        image = UsdShade.Shader.Define(stage, "/mesh/material/texture_kd")
-        image.CreateIdAttr("UsdUVTexture")
-        image.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(Sdf.AssetPath(texture_name))
-        image.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set("sRGB")
-        image.CreateInput("wrapS", Sdf.ValueTypeNames.Token).Set("clamp")
-        image.CreateInput("wrapT", Sdf.ValueTypeNames.Token).Set("clamp")
-        image.CreateInput("fallback", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(0.5, 0.5, 0.5, 1))
         reader_out = reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
-        image.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(reader_out)
-        image_out = image.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
-        surface.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(image_out)
+
+        def image(name: str, space: str, fallback: Gf.Vec4f) -> UsdShade.Shader:
+            shader = UsdShade.Shader.Define(stage, f"/mesh/material/{Path(name).stem}")
+            shader.CreateIdAttr("UsdUVTexture")
+            shader.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(Sdf.AssetPath(name))
+            shader.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set(space)
+            shader.CreateInput("wrapS", Sdf.ValueTypeNames.Token).Set("clamp")
+            shader.CreateInput("wrapT", Sdf.ValueTypeNames.Token).Set("clamp")
+            shader.CreateInput("fallback", Sdf.ValueTypeNames.Float4).Set(fallback)
+            shader.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(reader_out)
+            return shader
+
+        colour = image(names[0], "sRGB", Gf.Vec4f(0.5, 0.5, 0.5, 1))
+        surface.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(
+            colour.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+        )
+        if len(names) == 1:
+            surface.CreateInput("metallic", Sdf.ValueTypeNames.Float).Set(0.0)
+            surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(1.0)
+        else:
+            packed = image(names[1], "raw", Gf.Vec4f(1, 1, 0, 1))
+            for channel, what in (("r", "occlusion"), ("g", "roughness"), ("b", "metallic")):
+                surface.CreateInput(what, Sdf.ValueTypeNames.Float).ConnectToSource(
+                    packed.CreateOutput(channel, Sdf.ValueTypeNames.Float)
+                )
+            bumps = image(names[2], "raw", Gf.Vec4f(0.5, 0.5, 1, 1))
+            bumps.CreateInput("scale", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(2, 2, 2, 1))
+            bumps.CreateInput("bias", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(-1, -1, -1, 0))
+            surface.CreateInput("normal", Sdf.ValueTypeNames.Normal3f).ConnectToSource(
+                bumps.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+            )
         UsdShade.MaterialBindingAPI.Apply(shape.GetPrim()).Bind(material)
         stage.GetRootLayer().Save()
         return path.read_bytes()
@@ -111,10 +134,12 @@ def package(files: dict[str, bytes]) -> bytes:
     return bytes(body + directory + end)
 
 
-def write_usdz(textured: TexturedMesh, path: Path, png: bytes) -> None:
-    """Write `textured` with its texture inside. png: the texture, encoded.
+def write_usdz(textured: TexturedMesh, path: Path, pictures: Pictures) -> None:
+    """Write `textured` with its textures inside. pictures: the textures, encoded.
 
     Raises ModelUnavailable without usd-core, DiskFull or ShareUnavailable.
     """
     require_usd()
-    write_file(path, package({"mesh.usdc": usd_layer(textured, "texture_kd.png"), "texture_kd.png": png}))
+    encoded = [png for png in (pictures.kd, pictures.ks, pictures.normal) if png is not None]
+    textures = dict(zip(TEXTURES, encoded, strict=False))
+    write_file(path, package({"mesh.usdc": usd_layer(textured, tuple(textures)), **textures}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.errors import ModelUnavailable
-from config.job import Materials, Model
+from config.job import Model
 
 
 def require_model(model: Model) -> None:
@@ -20,21 +20,4 @@ def require_model(model: Model) -> None:
         suggestion='Ask for model = "nvdiffrec", in job.toml or by --model.',
         model=model,
         available=["nvdiffrec"],
-    )
-
-
-def require_materials(materials: Materials) -> None:
-    """Check that light and material can be treated as asked.
-
-    Raises:
-        ModelUnavailable: they can't; the views' colours are never passed off as separated materials.
-
-    """
-    if materials == "baked":
-        return
-    raise ModelUnavailable(
-        f'materials = "{materials}" is not part of this version of Meshdrop.',
-        suggestion='Ask for materials = "baked" in job.toml.',
-        materials=materials,
-        available=["baked"],
     )

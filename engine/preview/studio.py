@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from engine.camera import Camera
 from engine.jit import parallel_map, row_bands, thread_count
 from engine.mesh import Mesh, TexturedMesh
+from engine.occlusion import Occlusion
 from engine.preview import kernels
-from engine.preview.occlusion import Occlusion
 from engine.render import orbit, to_clip
 from engine.render.mipmap import MipChain, texture_chain
 from engine.render.numba_backend import setup

@@ -20,7 +20,7 @@ from engine.quality.score import Evaluation
 from engine.quality.verdict import Verdict, judge
 
 SCHEMA_VERSION: Final = 1
-SchemaName = Literal["quality", "cameras", "error", "job"]
+SchemaName = Literal["quality", "cameras", "error", "job", "light"]
 WORLD: Final = "right-handed, Y up, front camera on +Z, origin at the rig's centre"
 DECIMALS: Final = 6
 COVERAGE: Final = ("seen", "grazing", "unseen", "texels_filled")
@@ -67,10 +67,12 @@ def quality_json(
     coverage: Mapping[str, float],
     model: Model,
     timings_s: Mapping[str, float],
+    materials: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of quality.json; the limits are the job's (`bundle.options.thresholds`).
 
-    coverage: shares, the keys of COVERAGE. timings_s: seconds by stage.
+    coverage: shares, the keys of COVERAGE. timings_s: seconds by stage. materials: what came of separating them, where
+    that was asked for.
     """
     verdict = verdict_on(evaluation, bundle, calibration)
     first = calibration.depth["front"]
@@ -98,6 +100,8 @@ def quality_json(
         "versions": versions(),
         "inputs": dict(sorted(bundle.sha256.items())),
     }
+    if materials is not None:
+        document["materials"] = materials
     rounded: dict[str, Any] = _rounded(document)
     return rounded
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.texture.bake import Texturing, texture
+from engine.texture.bake import Texturing, atlas_fragments, texture
 from engine.texture.selection import GRAZING_COSINE, SEEN_COSINE
 
-__all__ = ["GRAZING_COSINE", "SEEN_COSINE", "Texturing", "texture"]
+__all__ = ["GRAZING_COSINE", "SEEN_COSINE", "Texturing", "atlas_fragments", "texture"]

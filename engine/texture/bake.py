@@ -117,7 +117,7 @@ def _levels_down(mesh: Mesh, bundle: Bundle, calibration: Calibration, size_px: 
 def _bake(
     mesh: Mesh, pictures: list[Picture], selection: Selection, atlas: Atlas, size_px: int, checkpoint: Checkpoint
 ) -> tuple[NDArray[np.uint8], float]:
-    fragments = _atlas_fragments(atlas, size_px)
+    fragments = atlas_fragments(atlas.uv_px, atlas.faces_uv, size_px)
     vertices = np.ascontiguousarray(mesh.vertices, np.float32)
     normals = np.ascontiguousarray(mesh.vertex_normals(), np.float32)
     faces = np.ascontiguousarray(mesh.faces, np.int32)
@@ -164,16 +164,19 @@ def _bake(
     return image, sum(f for _, f in counts) / max(all_texels, 1)
 
 
-def _atlas_fragments(atlas: Atlas, size_px: int) -> Fragments:
-    """The face and weights of every texel, the charts grown by a few texels so that filtering finds true colours."""
-    clip = np.zeros((len(atlas.uv_px), 4), np.float32)
-    clip[:, :2] = atlas.uv_px * (2 / size_px) - 1
+def atlas_fragments(uv_px: NDArray[np.float64], faces_uv: NDArray[np.int32], size_px: int) -> Fragments:
+    """The face and weights of every texel, the charts grown by a few texels so that filtering finds true colours.
+
+    uv_px: [T, 2] in texels, faces_uv: [F, 3] int32. Weights beyond a chart's edge are extrapolated.
+    """
+    clip = np.zeros((len(uv_px), 4), np.float32)
+    clip[:, :2] = uv_px * (2 / size_px) - 1
     clip[:, 3] = 1
-    fragments = rasterize(clip, atlas.faces_uv, (size_px, size_px))
+    fragments = rasterize(clip, faces_uv, (size_px, size_px))
     face_index = fragments.face_index
     for _ in range(_GROWN):
         for rows in row_bands(size_px, 1):
-            texels.grow_charts(face_index, fragments.barycentric, atlas.uv_px, atlas.faces_uv, *rows)
+            texels.grow_charts(face_index, fragments.barycentric, uv_px, faces_uv, *rows)
         np.copyto(face_index, -3 - face_index, where=face_index < -1)
     return fragments
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from engine.mesh import Mesh, TexturedMesh
+from engine.export.layout import split_at_seams
+from engine.mesh import MaterialMaps, Mesh, TexturedMesh
+from engine.tangents import corner_tangents
 
 EXTENT = np.array([0.3, 0.2, 0.1])
 OFFSET = np.array([0.05, -0.02, 0.01])
@@ -50,3 +54,14 @@ def make_box() -> TexturedMesh:
 @pytest.fixture
 def box() -> TexturedMesh:
     return make_box()
+
+
+@pytest.fixture
+def shaded_box() -> TexturedMesh:
+    """The same with all maps of a material."""
+    box = make_box()
+    split = split_at_seams(box)
+    tangents = corner_tangents(split.position, split.normal, split.uv, split.faces)
+    ks, normal = np.full((2, TEXTURE_PX, TEXTURE_PX, 3), 200, np.uint8)
+    normal[:] = (128, 128, 255)
+    return replace(box, maps=MaterialMaps(ks, normal, tangents))

@@ -10,9 +10,9 @@ from PIL import Image
 
 from config.bundle_layout import VIEW_NAMES
 from engine.mesh import Mesh, TexturedMesh
+from engine.occlusion import Occlusion, sky_directions
 from engine.preview import Previews, studio, turntable, views, write_contact_sheet, write_previews
 from engine.preview.contact_sheet import heat
-from engine.preview.occlusion import Occlusion, sky_directions
 from engine.progress import Checkpoint
 from engine.quality import Evaluation, Figures, Thumbnails, ViewFigures
 from engine.quality.facts import mesh_facts

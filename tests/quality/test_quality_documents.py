@@ -222,5 +222,16 @@ def test_every_rule_and_file_is_documented() -> None:
     text = RESULTS.read_text("utf-8")
     for rule in get_args(Rule):
         assert f"`{rule}`" in text
-    for file in ("mesh.glb", "mesh.obj", "material.mtl", "texture_kd.png", "mesh.ply", "mesh.stl", "mesh.usdz"):
+    for file in (
+        "mesh.glb",
+        "mesh.obj",
+        "material.mtl",
+        "texture_kd.png",
+        "texture_ks.png",
+        "texture_normal.png",
+        "light.json",
+        "mesh.ply",
+        "mesh.stl",
+        "mesh.usdz",
+    ):
         assert f"`{file}`" in text

@@ -31,10 +31,10 @@ def sky_directions(count: int = _DIRECTIONS) -> Float:
 class Occlusion:
     """Depth maps of a mesh from all sides, made once, asked for many points."""
 
-    def __init__(self, mesh: Mesh, centre: Float, radius: float) -> None:
-        """The mesh lies within `radius` of `centre`."""
+    def __init__(self, mesh: Mesh, centre: Float, radius: float, directions: int = _DIRECTIONS) -> None:
+        """The mesh lies within `radius` of `centre`. directions: how many the sky is made of."""
         self._radius = radius
-        self._directions = sky_directions()
+        self._directions = sky_directions(directions)
         fov_deg = 2 * math.degrees(math.asin(1.02 / _DISTANCE_RADII))
         self._cameras = []
         for direction in self._directions:
