@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ from typing import Any, Final
 
 import pytest
 
+ROOT: Final = Path(__file__).parents[1]
+AXE: Final = "4.14.1"
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 # Nothing but files is to be had: an address outside fails before a packet is sent.
 _ARGUMENTS: Final = [
@@ -76,3 +80,28 @@ def window(program: Any, width: int = 1280, height: int = 800, **options: Any) -
 def _note(shown: Window, kind: str, text: str) -> None:
     if kind in ("error", "warning", "assert") and "GL Driver Message" not in text:  # those are about this very browser
         shown.complaints.append(f"{kind}: {text}")
+
+
+def axe_complaints(at: Window) -> str:
+    """What axe-core, from its npm package, says of how an open page is used by keyboard and read aloud; "" for nothing.
+
+    The window needs `bypass_csp=True`: the page's own policy lets no script in. The test is skipped where axe can't be
+    had.
+    """
+    at.page.add_script_tag(path=str(_axe()))
+    found = at.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    told = [(v["id"], [n["html"][:150] for n in v["nodes"][:3]]) for v in found["violations"]]
+    return json.dumps(told, indent=1) if told else ""
+
+
+def _axe() -> Path:
+    cache = ROOT / ".cache" / f"axe-{AXE}"
+    script = cache / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--prefix", str(cache), "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+        try:
+            subprocess.run([*command, f"axe-core@{AXE}"], check=True, timeout=120, capture_output=True)
+        except (OSError, subprocess.SubprocessError):
+            pytest.skip("axe-core can't be had")
+    return script

@@ -29,7 +29,7 @@ const ICONS = {
 // What a state is called, its sign (none relies on its colour alone), its colour.
 const LOOKS = {
   work: ["At work", "work", "accent"], publish: ["On its way", "up", "accent"], held: ["On hold", "pause", "warn"],
-  queue: ["In the queue", "clock", "muted"], done: ["Finished", "check", "ok"], look: ["Look at it", "look", "warn"],
+  queue: ["Queued", "clock", "muted"], done: ["Finished", "check", "ok"], look: ["Look at it", "look", "warn"],
   failed: ["Failed", "cross", "bad"], cancelled: ["Cancelled", "slash", "muted"],
 };
 const STATES = Object.keys(LOOKS);
@@ -270,7 +270,7 @@ function drawHealth() {
   $("summary").textContent = counts.filter(([count]) => count).map(([count, text]) => `${count.toLocaleString("en")} ${text}`).join(" · ") || "Nothing waits";
   $("problems").hidden = !data.problems.length;
   $("problems").classList.toggle("bad-news", daemon.state !== "running");
-  replace($("problems"), data.problems.map((text) => make("li", {}, icon("alert"), make("span", { dir: "auto", text }))));
+  replace($("problems").firstElementChild, data.problems.map((text) => make("li", {}, icon("alert"), make("span", { dir: "auto", text }))));
   const rows = [["Daemon", daemon.sentence]];
   for (const inbox of inboxes) {
     const who = inboxes.length > 1 ? `${inbox.name}: ` : "", { watch } = inbox;

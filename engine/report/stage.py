@@ -158,6 +158,7 @@ def _context(subject: Subject, out: Path, files: Sequence[str]) -> dict[str, Any
         "total_s": sum(quality["timings_s"].values()),
         "source_sentence": f"The cameras were {words.SOURCE[calibration['source']]}.",
         "confidence": words.confidence_sentence(calibration),
+        "agreeing_from": words.AGREEING_FROM,
         "ambiguity": words.ambiguity_sentence(calibration),
         "encoding": {
             "kind": words.KIND[calibration["depth_encoding"]["kind"]],

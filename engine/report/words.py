@@ -60,6 +60,10 @@ FILE: Final = {
 }
 
 
+AGREEING_FROM: Final = 0.6
+"""The confidence in the cameras from which the six depth renders agree with each other, as docs/quality.md has it."""
+
+
 def verdict_sentence(quality: dict[str, Any]) -> str:
     """The rule that fired, with its figures."""
     meaning = MEANING[quality["rule"]]
@@ -83,7 +87,7 @@ def confidence_sentence(calibration: dict[str, Any]) -> str:
     """What the confidence in the cameras means."""
     if calibration["source"] == "given":
         return "The cameras were stated, so there was nothing to find."
-    if calibration["confidence"] >= 0.6:
+    if calibration["confidence"] >= AGREEING_FROM:
         return "The six depth renders agree with each other under these cameras."
     return (
         "The six depth renders contradict each other on a good share of their points, or leave the angle of view open."

@@ -14,7 +14,7 @@ import pytest
 from daemon.files import Files
 from daemon.names import shown
 from daemon.states import State
-from tests.browser import Window, browser, window
+from tests.browser import Window, axe_complaints, browser, window
 
 if TYPE_CHECKING:
     from tests.index.conftest import House
@@ -315,6 +315,29 @@ def test_it_can_be_used_by_keyboard_alone(house: House, at: Window) -> None:
         ".length"
     )
     assert unnamed == 0
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_axe_finds_nothing_to_complain_of(
+    house: House, program: Any, scheme: str, width: int, hostile: tuple[str, ...]
+) -> None:
+    finished(house, *hostile)
+    jobs = house.drop("works", "waits", "held", "fails")
+    house.store.transition(jobs[0].id, State.PROGRESS, reason="")
+    house.store.transition(jobs[2].id, State.HELD, reason="The share is full.", hold_code="DISK_FULL")
+    house.finish(jobs[3], State.FAILURE, error={"code": "X1", "message": "No cameras.", "suggestion": "Mend it."})
+    house.beat(waiting=[{"inbox": "inbox", "bundle": "half", "sentence": "Waiting for 3 of 12 files: top.png."}])
+    page = house.write()
+    with window(program, width=width, color_scheme=scheme, bypass_csp=True) as at:
+        at.open(page)
+        at.page.locator("#jobs summary").first.click()
+        assert axe_complaints(at) == ""
+        house.clock.behind_s = 3600  # and while it is red
+        house.write()
+        at.page.evaluate("sessionStorage.clear()")
+        at.page.reload()
+        assert at.page.is_visible("#alarm")
+        assert axe_complaints(at) == ""
 
 
 def test_without_scripts_there_is_a_table(house: House, program: Any, hostile: tuple[str, ...]) -> None:

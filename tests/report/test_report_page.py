@@ -158,6 +158,17 @@ def test_the_verdict_is_said_in_words_with_the_rule_that_decided(
     assert ("may be turned or mirrored" in page) == (rule == "orientation_ambiguous")
 
 
+def test_the_confidence_is_drawn_where_the_cameras_were_looked_for(
+    page_of: PageOf, result: tuple[Path, Subject]
+) -> None:
+    for source, drawn in (("estimated", True), ("mixed", True), ("given", False)):
+        quality = copy.deepcopy(dict(result[1].quality))
+        quality["calibration"] |= {"source": source, "confidence": 0.37}
+        page = page_of(quality=quality)
+        assert ('aria-label="Confidence in the cameras: 0.37, agreeing from 0.60"' in page) == drawn
+        assert "0.37 of 1" in page
+
+
 def test_downloads_lie_beside_the_page_with_their_sizes(page: str, result: tuple[Path, Subject]) -> None:
     reader = Reader(page)
     linked = [str(a["href"]) for a in reader.all("a") if "download" in a]
