@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from config.bundle_layout import VIEW_NAMES
 from config.errors import CalibrationFailed
 from engine.bundle import Bundle
 from engine.calibrate.flat import flat_code
+from engine.distance import squared_distance
 from engine.jit import parallel_map
 from engine.segment import Segmentation
 
@@ -116,17 +117,42 @@ def _reduced(
     return np.where(kept, total / np.maximum(count, 1), 0).astype(np.float32), kept
 
 
+def _nearby(pick: np.ufunc, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """The highest (np.maximum) or lowest (np.minimum) of each pixel and its eight neighbours."""
+    for axis in (0, 1):
+        source = np.moveaxis(values, axis, 0)
+        values = values.copy()
+        out = np.moveaxis(values, axis, 0)
+        pick(out[1:], source[:-1], out=out[1:])
+        pick(out[:-1], source[1:], out=out[:-1])
+    return values
+
+
+def _eroded(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """Whether all pixels of a square of 2·radius + 1 around are set; what lies beyond the border counts as set."""
+    for axis in (0, 1):
+        source = np.moveaxis(mask, axis, 0)
+        mask = mask.copy()
+        out = np.moveaxis(mask, axis, 0)
+        for step in range(1, radius + 1):
+            out[step:] &= source[:-step]
+            out[:-step] &= source[step:]
+    return mask
+
+
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[k, 2] extreme foreground pixels of every row and column, in half widths from the centre."""
-    h = mask.shape[0]
+    filled = [np.nonzero(mask.any(axis))[0] for axis in (1, 0)]
+    top, left = (int(index[0]) for index in filled)
+    part = mask[top : filled[0][-1] + 1, left : filled[1][-1] + 1]
     found = []
-    for image, swap in ((mask, False), (mask.T, True)):
+    for image, swap in ((part, False), (np.ascontiguousarray(part.T), True)):
         rows = np.nonzero(image.any(1))[0]
-        first, last = image[rows].argmax(1), h - 1 - image[rows, ::-1].argmax(1)
+        first, last = image[rows].argmax(1), image.shape[1] - 1 - image[rows, ::-1].argmax(1)
         for columns in (first, last):
             pair = (rows, columns) if swap else (columns, rows)
             found.append(np.stack(pair, 1))
-    points = (np.concatenate(found) + 0.5) / (h / 2) - 1
+    points = (np.concatenate(found) + [left, top] + 0.5) / (mask.shape[0] / 2) - 1
     # the convex hull's corners: only they can touch a tangent
     angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     directions = np.stack([np.cos(angles), np.sin(angles)])
@@ -157,7 +183,7 @@ def _prepare(
             suggestion="Export the depth render again; code 0 is background, the object has higher codes.",
             view=name,
         )
-    ys, xs = np.nonzero(mask)
+    ys, xs = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     extent = (np.array([xs.min(), xs.max() + 1, ys.min(), ys.max() + 1]) / (n / 2) - 1).tolist()
     low, high = np.percentile(code[mask], (0.5, 99.5)) + (np.array([-0.5, 0.5]) if is_flat else 0)
     level = code_max / 255
@@ -176,11 +202,9 @@ def _prepare(
     slack = 0.5 if code_max == 255 else 0.0
     slack = max(slack, 0.02 * (high - low) / across * sigma)
     smooth = np.where(inside, np.clip(smooth, sub - slack, sub + slack), 0)
-    near_edge = ndimage.maximum_filter(np.where(inside, sub, -1e9), 3) - ndimage.minimum_filter(
-        np.where(inside, sub, 1e9), 3
-    )
-    reach = max(2, round(EDGE_PX * n / 1024))
-    good = ndimage.minimum_filter((inside & (near_edge <= 1.5 * jump)).astype(np.uint8), 2 * reach + 1) > 0
+    near_edge = _nearby(np.maximum, np.where(inside, sub, -1e9)) - _nearby(np.minimum, np.where(inside, sub, 1e9))
+    level_nearby = inside & (near_edge <= 1.5 * jump)
+    good = _eroded(level_nearby, max(2, round(EDGE_PX * n / 1024)))
     if int(good.sum()) < 30:
         good = inside
     py, px = np.nonzero(good)
@@ -195,17 +219,16 @@ def _prepare(
         ],
         1,
     )
-    distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
+    distance = np.sqrt(squared_distance(mask))
     whole, clear = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
     whole[box] = smooth / code_max
-    flat = (inside & (near_edge <= 1.5 * jump)).astype(np.float32)
-    clear[box] = ndimage.uniform_filter(ndimage.minimum_filter(flat, 5), 3) * inside
+    clear[box] = ndimage.uniform_filter(_eroded(level_nearby, 2).astype(np.float32), 3) * inside
     fine = np.stack([whole, distance, np.maximum(clear, 0)], -1)
     step = max(1, n // COARSE_SIZE_PX)
     code_small, mask_small = _reduced(whole, mask, step)
     distance_small, _ = _reduced(distance / step, np.ones_like(mask), step)
-    rise = ndimage.maximum_filter(code_small, 3) - ndimage.minimum_filter(code_small, 3)
-    clear_small = ndimage.minimum_filter((mask_small & (rise <= 4 * jump / code_max)).astype(np.float32), 3)
+    rise = _nearby(np.maximum, code_small) - _nearby(np.minimum, code_small)
+    clear_small = _eroded(mask_small & (rise <= 4 * jump / code_max), 1).astype(np.float32)
     coarse = np.stack([code_small, distance_small, clear_small], -1)
     middle = float(low + high) / (2 * code_max) if is_flat else None
     return View(fine, coarse, points, extent, _outline(mask), [low / code_max, high / code_max], middle)
