@@ -17,7 +17,7 @@ from engine.calibrate.finish import Finished, finish
 from engine.calibrate.given import Given, fit_given, nearest_axes, read_given, stated_angle
 from engine.calibrate.guided import Guided, guided_score, guided_search
 from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, all_layouts, fov_deg, log_focal
-from engine.calibrate.observe import Observation, observe
+from engine.calibrate.observe import Observation, all_alike, observe
 from engine.calibrate.photo import colour_agreement
 from engine.calibrate.problem import Fit
 from engine.calibrate.reach import settled
@@ -117,7 +117,11 @@ def _unguided(
             return False
         return violation(best) <= SOUND_VIOLATION and sum(f.cost <= TIE * best.cost for f in turned) >= SYMMETRIC
 
-    fits = search(observation, plan, checkpoint, hopeless)
+    fits: list[Fit] = []
+    if given.fov_deg is None and FieldOfView.of(marks[0]).is_open and all_alike(observation):
+        fits = search(observation, replace(plan, alike=True, seeds=2), checkpoint)
+    if not fits or not hopeless(fits):
+        fits = search(observation, plan, checkpoint, hopeless)
     return [Guided(f, replace(marks[0], layout=f.layout, log_focal=float(f.full[0]), sigma=math.inf)) for f in fits]
 
 

@@ -24,6 +24,9 @@ SMOOTHING_STEPS = 0.3
 """Smoothing in widths of a code's step on a middling slope. The result is held within its code's interval, so that it
 flattens the steps and nothing else."""
 POINTS_PER_VIEW = 1500
+UNLIKE = 0.005
+"""Share of pixels in which views of a ball or a cube may differ."""
+UNLIKE_LEVELS = 1.5
 FEW = 2
 """Pixels at the highest code where only the farthest point itself has it."""
 
@@ -266,3 +269,16 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
         size_px=bundle.depth_size_px,
         flat={i: v.flat for i, v in enumerate(prepared) if v.flat is not None},
     )
+
+
+def all_alike(observation: Observation) -> bool:
+    """Whether all views show the same, also turned by quarters and flipped: a ball or a cube about the rig's centre."""
+    first = observation.coarse[0, ..., 0]
+    level = 1 / min(observation.fingerprint.code_max, 255)
+    for code in observation.coarse[..., 0]:
+        for turns in range(4):
+            for turned in (np.rot90(code, turns), np.rot90(code[:, ::-1], turns)):
+                unlike = np.abs(turned - first) > UNLIKE_LEVELS * level
+                if int(unlike.sum()) > UNLIKE * int((first > 0).sum()):
+                    return False
+    return True

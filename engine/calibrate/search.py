@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final, get_args
 
@@ -88,7 +88,8 @@ class Plan:
 
     change: makes a faulty layout of a plain one, to test a suspicion. pairs: [6, 6], 0 leaves a pair of views out.
     free_fov: False holds the angle of view at fovs. families: None for those that the codes allow. seeds: how many
-    solutions go on to the next step.
+    solutions go on to the next step. alike: all views show the same, however they are turned: what fits in one layout
+    fits in all.
     """
 
     fovs: tuple[float, ...] = FOV_GRID
@@ -97,6 +98,7 @@ class Plan:
     change: Callable[[Layout], Layout] = Layout.unchanged
     pairs: Floats = field(default_factory=ALL_PAIRS.copy)
     seeds: int = 6
+    alike: bool = False
 
 
 def ring(observation: Observation, families: list[Family], plan: Plan) -> list[Fit]:
@@ -110,7 +112,7 @@ def ring(observation: Observation, families: list[Family], plan: Plan) -> list[F
         pairs = np.ascontiguousarray(plan.pairs * RING_PAIRS)
         return rig.solve(family, layout, start, COARSE_SCHEDULE, iterations=8, pair_weight=pairs)
 
-    return parallel_map(solve, list(product(families, LEFTS, plan.fovs)))
+    return parallel_map(solve, list(product(families, LEFTS[:1] if plan.alike else LEFTS, plan.fovs)))
 
 
 def sound(fit: Fit, observation: Observation) -> bool:
@@ -152,7 +154,8 @@ def all_rolls(observation: Observation, seeds: list[Fit], plan: Plan) -> list[Fi
             pair_weight=plan.pairs,
         )  # fmt: skip
 
-    return parallel_map(solve, list(product(seeds, UPS, UPS)))
+    ups = UPS[:1] if plan.alike else UPS
+    return parallel_map(solve, list(product(seeds, ups, ups)))
 
 
 def moved_fov(fit: Fit, factor: float, spread: Floats) -> Floats:
@@ -267,6 +270,8 @@ def search(
     if not polished:
         return []
     best = polished[0]
+    if plan.alike:
+        return [replace(best, layout=layout) for layout in all_layouts()]
     turned = parallel_map(lambda layout: moved_to(observation, best, layout, 150, plan), all_layouts())
     turned = [f for f in turned if sound(f, observation)]
     checkpoint(0.8)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calibrate_scenes import masks, nothing, scene
+from calibrate_scenes import masks, nothing, scene, with_depth
 
 from config.errors import CalibrationFailed
 from engine.calibrate import calibrate, guided, search
 from engine.calibrate.guided import guided_search
 from engine.calibrate.model import all_layouts, log_focal
-from engine.calibrate.observe import observe
+from engine.calibrate.observe import all_alike, observe
 from engine.calibrate.problem import Rig
 from engine.calibrate.search import Plan, plausible_families
 from engine.calibrate.tangency import Tangency
@@ -59,3 +59,15 @@ def test_a_sphere_is_refused_before_the_costly_fits(fits: list[int]) -> None:
     assert "fov_deg in job.toml" in caught.value.suggestion
     assert fits
     assert max(fits) < 500
+    assert len(fits) < 120  # one layout stands for all
+
+
+def test_only_what_looks_alike_from_everywhere_is_fitted_in_one_layout() -> None:
+    ball, locomotive = (scene(name, 40.0, "view_max", "canonical").bundle for name in ("sphere", "locomotive"))
+    assert all_alike(observe(ball, masks(ball)))
+    assert not all_alike(observe(locomotive, masks(locomotive)))
+    dented = ball.depth["left"].copy()
+    rows, columns = np.nonzero(dented)
+    dented[int(rows.mean()) :, : int(columns.mean()) - 20] = 0  # a bite out of one view
+    other = with_depth(ball, left=dented)
+    assert not all_alike(observe(other, masks(other)))
