@@ -31,6 +31,9 @@ Float = NDArray[np.float64]
 MOST_OCCLUSION: Final = 1.5
 _L1: Final = 0.01
 _ROUNDS: Final = 30
+_FULL: Final = 95.0
+_NOT_BURNT: Final = 99.5
+"""Percentiles of the samples: of those lit so well the light is 1, of those so bright the looks are at most white."""
 _EVENNESS: Final = 1e-4
 _WHITENESS: Final = 1e-3
 """Priors on the logarithm of each patch's radiance, against the mean absolute difference of the pairs."""
@@ -68,8 +71,10 @@ def log_residual(light: Light, samples: SurfaceSamples) -> Float:
 
 
 def fit_light(samples: SurfaceSamples, *, colour: bool = True) -> Light:
-    """The light that leaves the least of the pairs' differences; the samples receive 1 on the mean.
+    """The light that leaves the least of the pairs' differences.
 
+    How strong it is can't be told: a place that is lit as well as any shows its looks as they are, as pictures are
+    exposed for that; and no looks are brighter than white.
     colour: False for the mean of the channels alone. The same samples give the same light.
     """
     at = received(samples.normal)
@@ -85,7 +90,10 @@ def fit_light(samples: SurfaceSamples, *, colour: bool = True) -> Light:
     solid = patches()[1] / patches()[1].sum()
     radiance /= (radiance * solid[:, None]).sum(0)
     light = Light(radiance, occlusion)
-    return light.scaled(1 / float(light.shading(samples.normal, samples.openness).mean()))
+    shade = light.shading(samples.normal, samples.openness)
+    light = light.scaled(1 / float(np.percentile(shade.mean(1), _FULL)))
+    looks = samples.linear / light.shading(samples.normal, samples.openness)
+    return light.scaled(max(1.0, float(np.percentile(looks.max(1), _NOT_BURNT))))
 
 
 def _fit(

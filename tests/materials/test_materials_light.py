@@ -129,6 +129,20 @@ def test_hollows_that_are_darker_are_told_from_dark_looks() -> None:
     assert fit_light(samples).occlusion == pytest.approx(1, abs=0.15)
 
 
+def test_what_is_lit_best_keeps_its_colour_and_nothing_is_whiter_than_white() -> None:
+    position, normal = torus()
+    looks = patchwork(position)
+    samples = samples_of(looks, lamps(normal))
+    shade = fit_light(samples).shading(samples.normal, samples.openness)
+    found = samples.linear / shade
+    best = shade.mean(1) > np.percentile(shade.mean(1), 93)
+    assert np.median(found[best] / samples.linear[best]) == pytest.approx(1, abs=0.1)
+    assert np.percentile(found, 99) <= 1
+    burning = samples_of(np.minimum(looks * 3, 1), lamps(normal))  # exposed for the dark side
+    light = fit_light(burning)
+    assert np.percentile(burning.linear / light.shading(burning.normal, burning.openness), 99) <= 1
+
+
 def test_the_same_samples_give_the_same_light() -> None:
     position, normal = torus()
     one, two = (fit_light(samples_of(patchwork(position), lamps(normal))) for _ in range(2))
