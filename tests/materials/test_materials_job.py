@@ -50,7 +50,7 @@ def test_light_is_taken_out_of_a_lit_sample(tmp_path: Path) -> None:
     baked, separated = (run(bundle, tmp_path / name, name) for name in ("baked", "separated"))
     before, after = looks_error(baked.out, truth), looks_error(separated.out, truth)
     print(f"looks off by {before:.1f} % baked, {after:.1f} % separated")
-    assert after < 0.6 * before
+    assert after < 0.65 * before  # measured: 45.4 and 24.9
     materials = separated.quality["materials"]
     assert materials["delivered"] == "separated"
     assert {"texture_ks.png", "texture_normal.png", "light.json"} <= set(separated.files)
