@@ -87,6 +87,10 @@ class Engine(Table):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` uses CUDA where it works, `cpu` never, `cuda` insists."""
 
+    cuda_rasterizer: Literal["auto", "own", "nvdiffrast"] = "auto"
+    """What draws where CUDA is used: `own` is part of the program and needs its extra `cuda`, `nvdiffrast` is installed
+    by hand and licensed for research only, `auto` takes nvdiffrast where it is installed, else `own`."""
+
 
 class Preset(Table):
     """What a quality means where the job does not say it: voxels along the longest side, texture, faces."""

@@ -17,7 +17,7 @@ import numba
 
 from engine.machine import thread_count
 
-__all__ = ["beside", "jit", "jit_allocating", "jit_inline", "parallel_map", "row_bands", "thread_count"]
+__all__ = ["beside", "jit", "jit_allocating", "jit_element", "jit_inline", "parallel_map", "row_bands", "thread_count"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
@@ -38,6 +38,14 @@ def jit(function: Function) -> Function:
 def jit_allocating(function: Function) -> Function:
     """Like `jit`, for a function that has to make arrays itself."""
     return _compile(function)
+
+
+def jit_element(function: Function) -> Function:
+    """Compile what a kernel does with one pixel or sample: code of its own, put into each kernel that calls it.
+
+    LLVM would leave all but the smallest as calls, and a call that hands over arrays takes longer than what it is for.
+    """
+    return _compile(function, _nrt=False, forceinline=True)
 
 
 def jit_inline(function: Function) -> Function:

@@ -21,6 +21,11 @@ def device() -> str:
     return _use.device
 
 
+def cuda_rasterizer() -> str:
+    """`auto`, `own` or `nvdiffrast`: what rasterises where CUDA is used."""
+    return _use.cuda_rasterizer
+
+
 def release_memory() -> None:
     """Give freed memory back to the system, where the C library keeps it (glibc's heaps, one for each thread).
 

@@ -126,14 +126,16 @@ def check_gpu(settings: Settings) -> Iterator[Finding]:
     seen = _output([sys.executable, "-c", _ASK_TORCH], _TORCH_WITHIN_S)
     if not seen:
         yield complain("cuda", "PyTorch can't use the GPU.", "Install a PyTorch that is built for the driver's CUDA.")
-    if importlib.util.find_spec("nvdiffrast") is None:
+    modules = {"numba-cuda": "numba_cuda", "nvdiffrast": "nvdiffrast"}
+    installed = [name for name, module in modules.items() if importlib.util.find_spec(module) is not None]
+    if not installed:
         yield complain(
-            "nvdiffrast",
-            "Is not installed; views are rendered on the CPU.",
-            "Install it from its repository; its licence allows research only.",
+            "numba-cuda",
+            "Neither it nor nvdiffrast is installed; views are rendered on the CPU.",
+            'pip install "meshdrop[cuda]"; or nvdiffrast from its repository, whose licence allows research only.',
         )
     elif seen:
-        yield ok("nvdiffrast", "Is installed.")
+        yield from (ok(name, "Is installed.") for name in installed)
 
 
 def check_inotify(settings: Settings) -> Iterator[Finding]:

@@ -11,27 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.diff.elements import corner_inverse, corners_backward, weight_slopes, weights, weights_backward
 from engine.jit import jit
-from engine.render.kernels import weight_gradients
 
 Array = NDArray[Any]
-
-
-@jit
-def corner_inverse(position_clip: Array, i0: int, i1: int, i2: int, height: int, width: int) -> Any:
-    """The rows of M^-1, nine float64: b_k/z = row_k · (x, y, 1) in pixels. M: see `weight_gradients`.
-
-    The last element of a row follows from row_k · (corner k's homogeneous position) = 1.
-    """
-    g0x, g0y, g1x, g1y, g2x, g2y = weight_gradients(position_clip, i0, i1, i2, height, width)
-    w0 = np.float64(position_clip[i0, 3])
-    w1 = np.float64(position_clip[i1, 3])
-    w2 = np.float64(position_clip[i2, 3])
-    hw, hh = 0.5 * width, 0.5 * height
-    c0 = (1 - g0x * (position_clip[i0, 0] + w0) * hw - g0y * (position_clip[i0, 1] + w0) * hh) / w0
-    c1 = (1 - g1x * (position_clip[i1, 0] + w1) * hw - g1y * (position_clip[i1, 1] + w1) * hh) / w1
-    c2 = (1 - g2x * (position_clip[i2, 0] + w2) * hw - g2y * (position_clip[i2, 1] + w2) * hh) / w2
-    return g0x, g0y, c0, g1x, g1y, c1, g2x, g2y, c2
 
 
 @jit
@@ -41,8 +24,7 @@ def raster_rows(
     """Weights at the pixel centres, from the vertices as they are: the forward rasteriser's come from snapped ones.
 
     face_index: [h, W] int32 of rows first_row.. of a picture of `height` rows. Out: raster [h, W, 4] (weight of corner
-    0, of corner 1, z/w, face + 1), slopes [h, W, 4] (d weight 0/dx, /dy, d weight 1/dx, /dy) or [0, 0, 4]. Weights are
-    clamped to the face, which a pixel's centre may miss by the snapping.
+    0, of corner 1, z/w, face + 1), slopes [h, W, 4] (d weight 0/dx, /dy, d weight 1/dx, /dy) or [0, 0, 4].
     """
     rows, width = face_index.shape
     with_slopes = slopes.shape[0] > 0
@@ -64,20 +46,11 @@ def raster_rows(
                 last = face
                 i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
                 g = corner_inverse(position_clip, i0, i1, i2, height, width)
-            px = column + 0.5
-            q0 = g[0] * px + g[1] * py + g[2]
-            q1 = g[3] * px + g[4] * py + g[5]
-            q2 = g[6] * px + g[7] * py + g[8]
             if with_slopes:
-                z = 1 / (q0 + q1 + q2)
-                sx, sy = (g[0] + g[3] + g[6]) * z, (g[1] + g[4] + g[7]) * z
-                slopes[line, column, 0] = (g[0] - q0 * sx) * z
-                slopes[line, column, 1] = (g[1] - q0 * sy) * z
-                slopes[line, column, 2] = (g[3] - q1 * sx) * z
-                slopes[line, column, 3] = (g[4] - q1 * sy) * z
-            q0, q1, q2 = max(q0, 0.0), max(q1, 0.0), max(q2, 0.0)
-            z = 1 / max(q0 + q1 + q2, 1e-300)
-            b0, b1, b2 = q0 * z, q1 * z, q2 * z
+                steps = weight_slopes(g, column + 0.5, py)
+                for k in range(4):
+                    slopes[line, column, k] = steps[k]
+            b0, b1, b2 = weights(g, column + 0.5, py)
             raster[line, column, 0] = b0
             raster[line, column, 1] = b1
             deep = b0 * position_clip[i0, 2] + b1 * position_clip[i1, 2] + b2 * position_clip[i2, 2]
@@ -93,8 +66,7 @@ def raster_backward_rows(
 ) -> None:
     """From d loss/d weights to d loss/d position_clip, added to out [V, 4] float64.
 
-    With q = M^-1 p and b = q/sum(q): dq = -M^-1 dM q. raster, gradient: [H, W, 4]; of the gradient the first two count.
-    A clamped weight has no gradient.
+    raster, gradient: [H, W, 4]; of the gradient the first two count.
     """
     height, width = raster.shape[:2]
     hw, hh = 0.5 * width, 0.5 * height
@@ -116,27 +88,10 @@ def raster_backward_rows(
                     x0 = y0 = w0 = x1 = y1 = w1 = x2 = y2 = w2 = 0.0
                 last = face
                 g = corner_inverse(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
-            px = column + 0.5
-            q0 = g[0] * px + g[1] * py + g[2]
-            q1 = g[3] * px + g[4] * py + g[5]
-            q2 = g[6] * px + g[7] * py + g[8]
-            if q0 < 0 or q1 < 0 or q2 < 0:
-                continue
-            z = 1 / (q0 + q1 + q2)
-            mean = (d0 * q0 + d1 * q1) * z
-            e0, e1, e2 = (d0 - mean) * z, (d1 - mean) * z, -mean * z
-            hx = e0 * g[0] + e1 * g[3] + e2 * g[6]
-            hy = e0 * g[1] + e1 * g[4] + e2 * g[7]
-            h1 = e0 * g[2] + e1 * g[5] + e2 * g[8]
-            x0 -= hx * q0
-            y0 -= hy * q0
-            w0 -= h1 * q0
-            x1 -= hx * q1
-            y1 -= hy * q1
-            w1 -= h1 * q1
-            x2 -= hx * q2
-            y2 -= hy * q2
-            w2 -= h1 * q2
+            h = corners_backward(g, column + 0.5, py, d0, d1)
+            x0, y0, w0 = x0 + h[0], y0 + h[1], w0 + h[2]
+            x1, y1, w1 = x1 + h[3], y1 + h[4], w1 + h[5]
+            x2, y2, w2 = x2 + h[6], y2 + h[7], w2 + h[8]
     if last >= 0:
         _flush(faces, last, hw, hh, x0, y0, w0, x1, y1, w1, x2, y2, w2, out)
 
@@ -194,15 +149,15 @@ def interpolate_backward_rows(
             face = int(raster[row, column, 3]) - 1
             if face >= 0:
                 i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
-                b0, b1 = np.float64(raster[row, column, 0]), np.float64(raster[row, column, 1])
-                for c in range(channels):
-                    d = np.float64(gradient[row, column, c])
-                    d0 += d * (attributes[i0, c] - attributes[i2, c])
-                    d1 += d * (attributes[i1, c] - attributes[i2, c])
-                    if wanted and d != 0:
-                        out[i0, c] += d * b0
-                        out[i1, c] += d * b1
-                        out[i2, c] += d * (1 - b0 - b1)
+                d0, d1 = weights_backward(attributes, i0, i1, i2, gradient, row, column)
+                if wanted:
+                    b0, b1 = np.float64(raster[row, column, 0]), np.float64(raster[row, column, 1])
+                    for c in range(channels):
+                        d = np.float64(gradient[row, column, c])
+                        if d != 0:
+                            out[i0, c] += d * b0
+                            out[i1, c] += d * b1
+                            out[i2, c] += d * (1 - b0 - b1)
             out_raster[row, column, 0] = d0
             out_raster[row, column, 1] = d1
             out_raster[row, column, 2] = 0

@@ -14,46 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.diff.elements import RINGS, edge_backward, first_is_nearer, silhouette_between, silhouette_bits
 from engine.jit import jit
 
 Array = NDArray[Any]
-RINGS = 24
-"""How many faces a walk may cross."""
-_SLACK = 1.0 / 16
-"""How far beyond a pixel's centre an edge may pass, in pixels: the rasteriser snaps its vertices."""
-
-
-@jit
-def _orientation(position_clip: Array, a: int, b: int, c: int) -> float:
-    """Twice the area on the screen times w_a·w_b·w_c, signed."""
-    xa, ya, wa = np.float64(position_clip[a, 0]), np.float64(position_clip[a, 1]), np.float64(position_clip[a, 3])
-    xb, yb, wb = np.float64(position_clip[b, 0]), np.float64(position_clip[b, 1]), np.float64(position_clip[b, 3])
-    xc, yc, wc = np.float64(position_clip[c, 0]), np.float64(position_clip[c, 1]), np.float64(position_clip[c, 3])
-    return xa * (yb * wc - wb * yc) - ya * (xb * wc - wb * xc) + wa * (xb * yc - yb * xc)
 
 
 @jit
 def silhouette_edges(position_clip: Array, faces: Array, across: Array, first: int, end: int, out: Array) -> None:
-    """Bit k of out [F] uint8: the edge opposite corner k is a border, or the face beyond lies on the same side of it.
-
-    across: [F, 3] int32, the face beyond each edge, -1 = none. Faces first..end.
-    """
+    """`silhouette_bits` of faces first..end to out [F] uint8."""
     for f in range(first, end):
-        bits = 0
-        for k in range(3):
-            a, b, c = faces[f, (k + 1) % 3], faces[f, (k + 2) % 3], faces[f, k]
-            beyond = across[f, k]
-            if beyond < 0:
-                bits |= 1 << k
-                continue
-            o = faces[beyond, 0]
-            for j in range(3):
-                v = faces[beyond, j]
-                if v not in (a, b):
-                    o = v
-            if _orientation(position_clip, a, b, c) * _orientation(position_clip, a, b, o) > 0:
-                bits |= 1 << k
-        out[f] = bits
+        out[f] = silhouette_bits(position_clip, faces, across, f)
 
 
 @jit
@@ -111,62 +82,23 @@ def find_pairs(
                 there = raster[y, x, 3]
                 if here == there:
                     continue
-                # The nearer one's edge is the one that is seen.
-                if there == 0 or (here != 0 and raster[row, column, 2] <= raster[y, x, 2]):
-                    face, other, sign = int(here) - 1, int(there) - 1, 1.0
-                    cx, cy = column + 0.5, row + 0.5
+                if first_is_nearer(raster, row, column, y, x):
+                    face, other, sign, at_row, at_column = int(here) - 1, int(there) - 1, 1.0, row, column
                     mine, its = row * width + column, y * width + x
                 else:
-                    face, other, sign = int(there) - 1, int(here) - 1, -1.0
-                    cx, cy = x + 0.5, y + 0.5
+                    face, other, sign, at_row, at_column = int(there) - 1, int(here) - 1, -1.0, y, x
                     mine, its = y * width + x, row * width + column
                 if near[face] == 0:
                     continue
-                came = -1
-                for _ in range(RINGS):
-                    best, leave = -1e30, -1
-                    for k in range(3):
-                        if across[face, k] == came and came >= 0:
-                            continue
-                        a, b = faces[face, (k + 1) % 3], faces[face, (k + 2) % 3]
-                        wa, wb = position_clip[a, 3], position_clip[b, 3]
-                        if wa <= 0 or wb <= 0:
-                            continue
-                        ta, tb, ra, rb = _along(position_clip, a, b, cx, cy, width, height, axis, sign)
-                        if (ra > 0) == (rb > 0):
-                            continue
-                        t = (ta * rb - tb * ra) / (rb - ra)
-                        if t > best:
-                            best, leave = t, k
-                    if leave < 0 or best > 1 + _SLACK or best < -_SLACK:
-                        break
-                    if (edges[face] >> leave) & 1:
-                        a, b = faces[face, (leave + 1) % 3], faces[face, (leave + 2) % 3]
-                        ta, tb, ra, rb = _along(position_clip, a, b, cx, cy, width, height, axis, sign)
-                        if abs(rb - ra) >= abs(tb - ta):  # a flatter edge is the other axis' affair
-                            pixel[count, 0], pixel[count, 1] = mine, its
-                            vertex[count, 0], vertex[count, 1] = a, b
-                            crossing[count] = min(max(best, 0.0), 1.0)
-                            count += 1
-                        break
-                    came, face = face, across[face, leave]
-                    if face == other:
-                        break
+                a, b, t = silhouette_between(
+                    position_clip, faces, across, edges, face, other, at_row, at_column, axis, sign, height, width
+                )
+                if a >= 0:
+                    pixel[count, 0], pixel[count, 1] = mine, its
+                    vertex[count, 0], vertex[count, 1] = a, b
+                    crossing[count] = t
+                    count += 1
     return count
-
-
-@jit
-def _along(
-    position_clip: Array, a: int, b: int, cx: float, cy: float, width: int, height: int, axis: int, sign: float
-) -> Any:
-    """Two vertices' positions in pixels along the line from a pixel's centre to its neighbour, and beside it."""
-    xa = (position_clip[a, 0] / np.float64(position_clip[a, 3]) + 1) * (0.5 * width) - cx
-    ya = (position_clip[a, 1] / np.float64(position_clip[a, 3]) + 1) * (0.5 * height) - cy
-    xb = (position_clip[b, 0] / np.float64(position_clip[b, 3]) + 1) * (0.5 * width) - cx
-    yb = (position_clip[b, 1] / np.float64(position_clip[b, 3]) + 1) * (0.5 * height) - cy
-    if axis == 0:
-        return xa * sign, xb * sign, ya, yb
-    return ya * sign, yb * sign, xa, xb
 
 
 @jit
@@ -209,24 +141,13 @@ def blend_backward(
             continue
         axis = 0 if near // width == far // width else 1
         sign = 1.0 if far > near else -1.0
-        cx, cy = near % width + 0.5, near // width + 0.5
         a, b = vertex[p, 0], vertex[p, 1]
-        ta, tb, ra, rb = _along(position_clip, a, b, cx, cy, width, height, axis, sign)
-        # t = (ta·rb - tb·ra) / (rb - ra)
-        s = slope / (rb - ra)
-        _to_clip(position_clip, a, s * rb * sign, s * rb * (ta - tb) / (rb - ra), axis, width, height, out_position)
-        _to_clip(position_clip, b, -s * ra * sign, s * ra * (tb - ta) / (rb - ra), axis, width, height, out_position)
-
-
-@jit
-def _to_clip(
-    position_clip: Array, v: int, along: float, beside: float, axis: int, width: int, height: int, out: Array
-) -> None:
-    """Add a gradient in pixels to that of a vertex in clip coordinates."""
-    dx, dy = (along, beside) if axis == 0 else (beside, along)
-    x, y, w = np.float64(position_clip[v, 0]), np.float64(position_clip[v, 1]), np.float64(position_clip[v, 3])
-    dx *= 0.5 * width / w
-    dy *= 0.5 * height / w
-    out[v, 0] += dx
-    out[v, 1] += dy
-    out[v, 3] -= (dx * x + dy * y) / w
+        ax, ay, aw, bx, by, bw = edge_backward(
+            position_clip, a, b, slope, near // width, near % width, axis, sign, height, width
+        )
+        out_position[a, 0] += ax
+        out_position[a, 1] += ay
+        out_position[a, 3] += aw
+        out_position[b, 0] += bx
+        out_position[b, 1] += by
+        out_position[b, 3] += bw

@@ -12,11 +12,11 @@ class Operations(Protocol):
 
     Laine et al., "Modular Primitives for High-Performance Differentiable Rendering", ACM TOG 39(6), 2020. N pictures
     share one list of faces. Pixel centres, NDC and the order of rows are `engine.render.Rasterizer`'s. faces: [F, 3]
-    int32. Floating tensors are float32 (the CPU's back end takes float64 too). No second derivatives.
+    int32. Floating tensors are float32 (our own back ends take float64 too). No second derivatives.
     """
 
     @property
-    def name(self) -> Literal["numba", "nvdiffrast"]:
+    def name(self) -> Literal["numba", "nvdiffrast", "cuda"]:
         """Which back end this is."""
         ...
 
@@ -25,7 +25,7 @@ class Operations(Protocol):
 
         raster: perspective-correct weight of corner 0, of corner 1, z/w, face + 1 (0 = none). Only the weights carry
         gradients to position_clip: for a depth, interpolate w. slopes: d weight 0/dx, /dy, d weight 1/dx, /dy per
-        pixel, without gradient on the CPU.
+        pixel, without gradient in our own back ends.
         """
         ...
 
@@ -35,7 +35,7 @@ class Operations(Protocol):
         """Attributes [N or 1, A, C] to [N, H, W, C], gradients to both; 0 where nothing is.
 
         faces: into the attributes, the mesh's own or the texture's. With slopes also d/dx, d/dy [N, H, W, 2·C] per
-        pixel, attribute by attribute, without gradient on the CPU; else None.
+        pixel, attribute by attribute, without gradient in our own back ends; else None.
         """
         ...
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import jit
-from engine.render.kernels import add_trilinear, mip_level, weight_gradients
+from engine.render.elements import add_trilinear, mip_level, weight_gradients
 
 Array = NDArray[Any]
 

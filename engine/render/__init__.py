@@ -11,7 +11,14 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.render.backends import NAMES, default_rasterizer, nvdiffrast_usable, rasterizer
+from engine.render.backends import (
+    NAMES,
+    cuda_trouble,
+    default_rasterizer,
+    nvdiffrast_usable,
+    on_cuda,
+    rasterizer,
+)
 from engine.render.picture import render_depth, render_textured
 from engine.render.projection import clip_from_world, near_plane, to_clip
 from engine.render.types import Float32, Fragments, Int32, Rasterizer, Render
@@ -23,11 +30,13 @@ __all__ = [
     "Rasterizer",
     "Render",
     "clip_from_world",
+    "cuda_trouble",
     "default_rasterizer",
     "interpolate",
     "look_at",
     "near_plane",
     "nvdiffrast_usable",
+    "on_cuda",
     "orbit",
     "rasterize",
     "rasterizer",

@@ -1,9 +1,4 @@
-"""The compiled kernels of the numba back end.
-
-Triangles are drawn by integer edge functions (Pineda, "A Parallel Algorithm for Polygon Rasterization", SIGGRAPH 1988)
-on vertices snapped to 1/4096 pixel. All of it is exact in int64 as long as a vertex is within 2^17 pixels: so pixels on
-a shared edge belong to exactly one face, by the top-left rule. What reaches further is clipped before (`clipping`).
-"""
+"""The numba back end's compiled kernels: loops over vertices, rows, samples. What they do with each: `elements`."""
 
 from __future__ import annotations
 
@@ -12,10 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import jit
+from engine.jit import jit, jit_element
+from engine.render.elements import (
+    SUBPIXELS,
+    add_trilinear,
+    attribute_slope,
+    blended,
+    edge_bias,
+    edge_functions,
+    first_centre,
+    first_inside,
+    last_centre,
+    last_inside,
+    mip_level,
+    row_start,
+    snap,
+    trilinear,
+    weight_gradients,
+)
 
-SUBPIXELS = 4096
-GUARD_PX = 131072.0
 Array = NDArray[Any]
 
 
@@ -26,16 +36,7 @@ def setup_vertices(position_clip: Array, height: int, width: int, xy: Array, inv
     usable: [V] bool, whether the vertex is in front of the near plane and within the guard band.
     """
     for i in range(len(position_clip)):
-        w = np.float64(position_clip[i, 3])
-        usable[i] = False
-        if w > 0 and position_clip[i, 2] >= -position_clip[i, 3]:
-            x = (position_clip[i, 0] / w * 0.5 + 0.5) * width
-            y = (position_clip[i, 1] / w * 0.5 + 0.5) * height
-            if abs(x) <= GUARD_PX and abs(y) <= GUARD_PX:
-                xy[i, 0] = np.int64(np.rint(x * SUBPIXELS))
-                xy[i, 1] = np.int64(np.rint(y * SUBPIXELS))
-                inverse_w[i] = 1 / w
-                usable[i] = True
+        usable[i], xy[i, 0], xy[i, 1], inverse_w[i] = snap(position_clip, i, height, width)
 
 
 @jit
@@ -59,7 +60,6 @@ def rasterize_rows(
     Out: face_index [h, W] int32, barycentric [h, W, 2] float32, depth [h, W] float32.
     """
     rows, width = face_index.shape
-    half = SUBPIXELS // 2
     for line in range(rows):
         for column in range(width):
             face_index[line, column] = -1
@@ -71,50 +71,33 @@ def rasterize_rows(
         if not (usable[i0] and usable[i1] and usable[i2]):
             continue
         y0, y1, y2 = xy[i0, 1], xy[i1, 1], xy[i2, 1]
-        row0 = max((min(y0, y1, y2) + half - 1) // SUBPIXELS, first_row)
-        row1 = min((max(y0, y1, y2) - half) // SUBPIXELS, first_row + rows - 1)
+        row0 = max(first_centre(y0, y1, y2), first_row)
+        row1 = min(last_centre(y0, y1, y2), first_row + rows - 1)
         if row0 > row1:
             continue
         x0, x1, x2 = xy[i0, 0], xy[i1, 0], xy[i2, 0]
-        column0 = max((min(x0, x1, x2) + half - 1) // SUBPIXELS, 0)
-        column1 = min((max(x0, x1, x2) - half) // SUBPIXELS, width - 1)
+        column0 = max(first_centre(x0, x1, x2), 0)
+        column1 = min(last_centre(x0, x1, x2), width - 1)
         if column0 > column1:
             continue
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        area, dx0, dy0, dx1, dy1, dx2, dy2 = edge_functions(x0, y0, x1, y1, x2, y2)
         if area == 0:
             continue
-        # Edge functions, positive inside: e_k = c_k + step_k·column, for the edge opposite corner k.
-        sign = 1 if area > 0 else -1
-        dx0, dy0 = sign * (x2 - x1), sign * (y2 - y1)
-        dx1, dy1 = sign * (x0 - x2), sign * (y0 - y2)
-        dx2, dy2 = sign * (x1 - x0), sign * (y1 - y0)
-        # The top-left rule: a pixel exactly on an edge is inside of left edges and of top edges only.
-        bias0 = 0 if dy0 < 0 or (dy0 == 0 and dx0 > 0) else 1
-        bias1 = 0 if dy1 < 0 or (dy1 == 0 and dx1 > 0) else 1
-        bias2 = 0 if dy2 < 0 or (dy2 == 0 and dx2 > 0) else 1
+        bias0, bias1, bias2 = edge_bias(dx0, dy0), edge_bias(dx1, dy1), edge_bias(dx2, dy2)
         step0, step1, step2 = -dy0 * SUBPIXELS, -dy1 * SUBPIXELS, -dy2 * SUBPIXELS
-        scale = 1.0 / abs(area)
+        scale = 1.0 / area
         w0, w1, w2 = inverse_w[i0] * scale, inverse_w[i1] * scale, inverse_w[i2] * scale
         face = t if t < face_count else clipped_face[t - face_count]
         for row in range(row0, row1 + 1):
-            py = row * SUBPIXELS + half
-            c0 = dx0 * (py - y1) - dy0 * (half - x1)
-            c1 = dx1 * (py - y2) - dy1 * (half - x2)
-            c2 = dx2 * (py - y0) - dy2 * (half - x0)
-            left, right = column0, column1
-            for k in range(3):  # narrow the span to e_k >= bias_k
-                if k == 0:
-                    c, step = c0 - bias0, step0
-                elif k == 1:
-                    c, step = c1 - bias1, step1
-                else:
-                    c, step = c2 - bias2, step2
-                if step > 0:
-                    left = max(left, -(c // step))
-                elif step < 0:
-                    right = min(right, c // -step)
-                elif c < 0:
-                    right = -1
+            c0 = row_start(dx0, dy0, x1, y1, row)
+            c1 = row_start(dx1, dy1, x2, y2, row)
+            c2 = row_start(dx2, dy2, x0, y0, row)
+            left = first_inside(c0 - bias0, step0, column0)
+            left = first_inside(c1 - bias1, step1, left)
+            left = first_inside(c2 - bias2, step2, left)
+            right = last_inside(c0 - bias0, step0, column1)
+            right = last_inside(c1 - bias1, step1, right)
+            right = last_inside(c2 - bias2, step2, right)
             line = row - first_row
             for column in range(left, right + 1):
                 q0 = (c0 + step0 * column) * w0
@@ -142,35 +125,6 @@ def rasterize_rows(
         for column in range(width):
             if face_index[line, column] >= 0:
                 depth[line, column] = 1 / depth[line, column]
-
-
-@jit
-def weight_gradients(position_clip: Array, i0: int, i1: int, i2: int, height: int, width: int) -> Any:
-    """d(b_k/z)/d(x, y) per pixel for the three corners: six float64, constant over a face.
-
-    With the corners' homogeneous pixel positions as the columns of M, q = M^-1 (x, y, 1) is b/z (Olano and Greer,
-    "Triangle Scan Conversion using 2D Homogeneous Coordinates", Graphics Hardware 1997).
-    """
-    w0 = np.float64(position_clip[i0, 3])
-    w1 = np.float64(position_clip[i1, 3])
-    w2 = np.float64(position_clip[i2, 3])
-    x0 = (position_clip[i0, 0] + w0) * (0.5 * width)
-    x1 = (position_clip[i1, 0] + w1) * (0.5 * width)
-    x2 = (position_clip[i2, 0] + w2) * (0.5 * width)
-    y0 = (position_clip[i0, 1] + w0) * (0.5 * height)
-    y1 = (position_clip[i1, 1] + w1) * (0.5 * height)
-    y2 = (position_clip[i2, 1] + w2) * (0.5 * height)
-    ax, ay, az = y1 * w2 - w1 * y2, w1 * x2 - x1 * w2, x1 * y2 - y1 * x2
-    determinant = x0 * ax + y0 * ay + w0 * az
-    s = 1 / determinant if determinant != 0 else 0.0
-    return (
-        ax * s,
-        ay * s,
-        (y2 * w0 - w2 * y0) * s,
-        (w2 * x0 - x2 * w0) * s,
-        (y0 * w1 - w0 * y1) * s,
-        (w0 * x1 - x0 * w1) * s,
-    )
 
 
 @jit
@@ -218,9 +172,8 @@ def interpolate_rows(
                 continue
             i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
             b0, b1 = barycentric[row, column, 0], barycentric[row, column, 1]
-            b2 = 1 - b0 - b1
             for c in range(attributes.shape[1]):
-                out[row, column, c] = attributes[i0, c] * b0 + attributes[i1, c] * b1 + attributes[i2, c] * b2
+                out[row, column, c] = blended(attributes, c, i0, i1, i2, b0, b1)
 
 
 @jit
@@ -243,62 +196,31 @@ def interpolate_derivative_rows(
                     out[row, column, c, 1] = 0
                 continue
             i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
-            for c in range(attributes.shape[1]):
-                d0, d1 = attributes[i0, c] - attributes[i2, c], attributes[i1, c] - attributes[i2, c]
-                for axis in range(2):
-                    out[row, column, c, axis] = (
-                        d0 * barycentric_dxy[row, column, 0, axis] + d1 * barycentric_dxy[row, column, 1, axis]
-                    )
+            for axis in range(2):
+                s0, s1 = barycentric_dxy[row, column, 0, axis], barycentric_dxy[row, column, 1, axis]
+                for c in range(attributes.shape[1]):
+                    out[row, column, c, axis] = attribute_slope(attributes, c, i0, i1, i2, s0, s1)
 
 
-@jit
-def mip_level(ux: float, uy: float, vx: float, vy: float, height: int, width: int) -> float:
-    """log2 of the footprint's major axis in texels: the ellipse that (x, y) steps of a pixel span, as nvdiffrast."""
-    ux, uy, vx, vy = ux * width, uy * width, vx * height, vy * height
-    a, b, c = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
-    squared = 0.5 * (a + b) + np.sqrt(0.25 * (a - b) * (a - b) + c * c)
-    return 0.5 * np.log2(squared) if squared > 1 else 0.0
-
-
-@jit
-def add_trilinear(
+@jit_element
+def _sample_channels(
     texels: Array,
     levels: Array,
-    u: float,
-    v: float,
-    level: float,
-    weight: float,
+    scale: float,
+    uv: Array,
+    uv_dxy: Array,
+    first: int,
+    end: int,
     out: Array,
-    i: int,
-    channels: int = 3,
+    channels: int,
 ) -> None:
-    """out[i, :] += weight·(the mip chain's value at (u, v)), clamped at the edges.
-
-    texels: [N, C], row-major. levels: [L, 3] int64: first texel, height, width. channels: C, by a literal where it is
-    known: such a loop is unrolled.
-    """
-    low = min(int(level), len(levels) - 1)
-    blend = level - low if low + 1 < len(levels) else 0.0
-    share = weight * (1 - blend)
-    for n in range(low, low + (2 if blend > 0 else 1)):
-        height, width = levels[n, 1], levels[n, 2]
-        x = min(max(u * width - 0.5, 0.0), width - 1.0)
-        y = min(max(v * height - 0.5, 0.0), height - 1.0)
-        x0, y0 = int(x), int(y)
-        fx, fy = x - x0, y - y0
-        top = levels[n, 0] + y0 * width + x0
-        right = 1 if x0 + 1 < width else 0
-        below = top + (width if y0 + 1 < height else 0)
-        w00, w01 = (1 - fx) * (1 - fy) * share, fx * (1 - fy) * share
-        w10, w11 = (1 - fx) * fy * share, fx * fy * share
-        for c in range(channels):
-            out[i, c] += (
-                w00 * texels[top, c]
-                + w01 * texels[top + right, c]
-                + w10 * texels[below, c]
-                + w11 * texels[below + right, c]
+    for i in range(first, end):
+        level = 0.0
+        if len(uv_dxy) > 0:
+            level = mip_level(
+                uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], levels[0, 1], levels[0, 2]
             )
-        share = weight * blend
+        trilinear(texels, levels, uv[i, 0], uv[i, 1], level, scale, out, i, channels)
 
 
 @jit
@@ -306,15 +228,10 @@ def sample_points(
     texels: Array, levels: Array, scale: float, uv: Array, uv_dxy: Array, first: int, end: int, out: Array
 ) -> None:
     """Points first..end: uv [N, 2] float32, uv_dxy [N, 2, 2] float32 (or [0, 2, 2]: bilinear), out [N, C] float32."""
-    for i in range(first, end):
-        for c in range(out.shape[1]):
-            out[i, c] = 0
-        level = 0.0
-        if len(uv_dxy) > 0:
-            level = mip_level(
-                uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], levels[0, 1], levels[0, 2]
-            )
-        add_trilinear(texels, levels, uv[i, 0], uv[i, 1], level, scale, out, i, out.shape[1])
+    if out.shape[1] == 3:  # a literal, so that loops over channels are unrolled
+        _sample_channels(texels, levels, scale, uv, uv_dxy, first, end, out, 3)
+    else:
+        _sample_channels(texels, levels, scale, uv, uv_dxy, first, end, out, out.shape[1])
 
 
 @jit

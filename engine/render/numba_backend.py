@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from engine.jit import parallel_map, row_bands, thread_count
 from engine.render import kernels
-from engine.render.clipping import clip_faces, clip_planes
+from engine.render.clipping import ClippedFaces, clip_faces, clip_planes
+from engine.render.elements import GUARD_PX, SUBPIXELS
 from engine.render.mipmap import mip_chain
 from engine.render.types import Float32, Fragments, Int32
 
@@ -53,7 +54,7 @@ class Setup:
         y = self.xy[self.usable, 1]
         if len(y) == 0:
             return 0, 0
-        low, high = int(y.min()) // kernels.SUBPIXELS, int(y.max()) // kernels.SUBPIXELS + 1
+        low, high = int(y.min()) // SUBPIXELS, int(y.max()) // SUBPIXELS + 1
         return min(max(low, 0), self.size_px[0]), min(max(high, 0), self.size_px[0])
 
 
@@ -75,6 +76,20 @@ def _snap(
     return xy, inverse_w, usable
 
 
+def clipped_corners(position_clip: Float32, faces: Int32, size_px: tuple[int, int]) -> tuple[Float32, ClippedFaces]:
+    """The visible parts of faces [F, 3] of which a corner is not usable: their corners [3·C, 4] float32, and what is
+    known of them.
+    """
+    usable = _snap(position_clip, size_px)[2]
+    outside = np.flatnonzero(~usable[faces].all(1))
+    guard = 0.49 * GUARD_PX  # within the band from any side of the picture, whatever rounding does
+    planes = clip_planes((guard / size_px[1], guard / size_px[0]))
+    parts = clip_faces(position_clip.astype(np.float64), faces, outside, planes)
+    corners = np.ascontiguousarray(parts.position_clip.reshape(-1, 4), np.float32)
+    corners[:, 2] = np.maximum(corners[:, 2], -corners[:, 3])  # on the plane, not behind it by rounding
+    return corners, parts
+
+
 def setup(position_clip: Float32, faces: Int32, size_px: tuple[int, int]) -> Setup:
     """Snap the vertices; clip the faces that need it."""
     position_clip, faces = _check(position_clip, faces)
@@ -82,12 +97,7 @@ def setup(position_clip: Float32, faces: Int32, size_px: tuple[int, int]) -> Set
     triangles = faces
     clipped_face, clipped_weights = np.zeros(0, np.int32), np.zeros((0, 3, 2))
     if not usable.all():
-        outside = np.flatnonzero(~usable[faces].all(1))
-        guard = 0.49 * kernels.GUARD_PX  # within the band from any side of the picture, whatever rounding does
-        planes = clip_planes((guard / size_px[1], guard / size_px[0]))
-        parts = clip_faces(position_clip.astype(np.float64), faces, outside, planes)
-        corners = np.ascontiguousarray(parts.position_clip.reshape(-1, 4), np.float32)
-        corners[:, 2] = np.maximum(corners[:, 2], -corners[:, 3])  # on the plane, not behind it by rounding
+        corners, parts = clipped_corners(position_clip, faces, size_px)
         extra = _snap(corners, size_px)
         new = np.arange(len(corners), dtype=np.int32).reshape(-1, 3) + np.int32(len(xy))
         triangles = np.concatenate([faces, new])

@@ -7,7 +7,7 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.render.kernels import SUBPIXELS
+from engine.render.elements import SUBPIXELS
 from engine.render.mipmap import MipChain, mip_chain
 from engine.render.types import Float32, Fragments, Int32
 

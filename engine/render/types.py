@@ -59,7 +59,7 @@ class Rasterizer(Protocol):
     """
 
     @property
-    def name(self) -> Literal["numba", "nvdiffrast", "reference"]:
+    def name(self) -> Literal["numba", "nvdiffrast", "cuda", "reference"]:
         """What `engine.render.rasterizer` knows it by."""
         ...
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -65,6 +67,59 @@ def ours(textured: bool) -> Callable[[], None]:
     return run
 
 
+def mitsuba() -> Callable[[], None]:
+    """Mitsuba 3, LLVM variant: the ball with the texture, one sample a pixel, forward and backward.
+
+    It traces rays, and gives gradients to the texture and to the vertices within the outline; those of silhouettes,
+    which we give too, would need another integrator of it, which takes longer.
+    """
+    import drjit as dr  # type: ignore[import-not-found]
+    import mitsuba as mi  # type: ignore[import-not-found]
+
+    mi.set_variant("llvm_ad_rgb")
+    dr.set_thread_count(thread_count())
+    vertices, faces = ball()
+    mesh = mi.Mesh("ball", len(vertices), len(faces), has_vertex_texcoords=True)
+    given = mi.traverse(mesh)
+    given["vertex_positions"] = vertices.astype(np.float32).ravel()
+    given["faces"] = faces.astype(np.uint32).ravel()
+    given["vertex_texcoords"] = (vertices[:, :2] / 0.66 + 0.5).astype(np.float32).ravel()
+    given.update()
+    image = np.random.default_rng(0).uniform(size=(1024, 1024, 3)).astype(np.float32)
+    texture = {"type": "bitmap", "bitmap": mi.Bitmap(image), "raw": True}
+    view = mi.ScalarTransform4f().look_at(origin=[0.5, 0.6, 0.62], target=[0, 0, 0], up=[0, 1, 0])
+    film = {"type": "hdrfilm", "width": SIZE_PX, "height": SIZE_PX, "rfilter": {"type": "box"}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "ball.ply")
+        mesh.write_ply(path)
+        shape = {"type": "ply", "filename": path, "emitter": {"type": "area", "radiance": texture}}
+        sensor = {"type": "perspective", "fov": 40.0, "to_world": view, "film": film}
+        scene = mi.load_dict(
+            {
+                "type": "scene",
+                "integrator": {"type": "direct"},
+                "sensor": sensor | {"sampler": {"type": "independent", "sample_count": 1}},
+                "shape": shape,
+            }
+        )
+    parameters = mi.traverse(scene)
+    positions = next(key for key in parameters.keys() if key.endswith("vertex_positions"))  # noqa: SIM118
+    texels = next(key for key in parameters.keys() if key.endswith("radiance.data"))  # noqa: SIM118
+    wanted = mi.TensorXf(np.random.default_rng(1).uniform(size=(SIZE_PX, SIZE_PX, 3)).astype(np.float32))
+
+    def run() -> None:
+        for key in (positions, texels):
+            dr.enable_grad(parameters[key])
+            dr.set_grad(parameters[key], 0)
+        parameters.update()
+        picture = mi.render(scene, parameters, spp=1)
+        dr.backward(dr.sum(picture * wanted, axis=None))
+        dr.eval(dr.grad(parameters[positions]), dr.grad(parameters[texels]))
+        dr.sync_thread()
+
+    return run
+
+
 def pytorch3d() -> Callable[[], None]:
     """PyTorch3D's rasteriser alone, forward and backward: hard, one face a pixel."""
     from pytorch3d.renderer import RasterizationSettings, rasterize_meshes  # type: ignore[import-not-found]
@@ -102,15 +157,25 @@ def main() -> None:
     times = parser.parse_args().times
     torch.set_num_threads(thread_count())
     table = Table(
-        "forward + backward", "wall ms", "processor ms", title=f"100k faces at {SIZE_PX}², {thread_count()} threads"
+        "forward + backward",
+        "wall ms",
+        "processor ms",
+        title=f"100k faces at {SIZE_PX}², {thread_count()} threads",
     )
     runs = {"rasterize, interpolate, antialias": ours(False), "the same with a mip-mapped texture": ours(True)}
-    if importlib.util.find_spec("pytorch3d") is not None:
-        runs["PyTorch3D, rasterize alone"] = pytorch3d()
-    for name, run in runs.items():
-        wall, processor = best(run, times)
-        table.add_row(name, f"{wall:.0f}", f"{processor:.0f}")
-    Console().print(table)
+    peers = {"mitsuba": ("Mitsuba 3 (LLVM), traced", mitsuba), "pytorch3d": ("PyTorch3D, rasterize alone", pytorch3d)}
+    took = {name: best(run, times) for name, run in runs.items()}
+    console = Console()
+    for module, (name, peer) in peers.items():
+        if importlib.util.find_spec(module) is None:
+            console.print(f"{module} is not installed: not measured beside it.")
+        else:
+            took[name] = best(peer(), times)
+            table.add_column(f"of {module}'s")
+    for name, (wall, processor) in took.items():
+        ratios = [f"{wall / took[n][0]:.2f} / {processor / took[n][1]:.2f}" for n, _ in peers.values() if n in took]
+        table.add_row(name, f"{wall:.0f}", f"{processor:.0f}", *ratios)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ import torch
 import trimesh
 from torch import Tensor
 
+from config.sections import Engine
+from engine import machine
 from engine.camera import Camera
+from engine.cuda import SIMULATED
 from engine.diff import operations
 from engine.diff.types import Operations
-from engine.render import clip_from_world, look_at, nvdiffrast_usable
+from engine.render import clip_from_world, cuda_trouble, look_at, nvdiffrast_usable
 
 
 @dataclass(frozen=True)
@@ -31,25 +35,43 @@ class Device:
         return out.clone().requires_grad_(grad)
 
 
-DOUBLE = "cpu, float64"
-SINGLE = "cpu, float32"
-GPU = pytest.param(
-    "cuda",
-    marks=[pytest.mark.gpu, pytest.mark.skipif(not nvdiffrast_usable(), reason="no nvdiffrast on a CUDA device")],
-)
+DOUBLE, SINGLE = "numba, float64", "numba, float32"
+OURS, OURS_SINGLE, NVDIFFRAST = "cuda, float64", "cuda, float32", "nvdiffrast, float32"
 
 
-@pytest.fixture(params=[DOUBLE, SINGLE, GPU])
+def _on_gpu(name: str, missing: str | None) -> Any:
+    return pytest.param(name, marks=[pytest.mark.gpu, pytest.mark.skipif(missing is not None, reason=str(missing))])
+
+
+def _back_ends() -> list[Any]:
+    """All there are here, in each precision; under the simulator our own for CUDA alone (see test_diff_simulated)."""
+    if SIMULATED:
+        return [OURS]
+    ours, theirs = cuda_trouble(), None if nvdiffrast_usable() else "no nvdiffrast on a CUDA device"
+    return [DOUBLE, SINGLE, _on_gpu(OURS, ours), _on_gpu(OURS_SINGLE, ours), _on_gpu(NVDIFFRAST, theirs)]
+
+
+def _device(name: str) -> Device:
+    kind, precision = name.split(", ")
+    dtype, tolerance = (torch.float64, 1e-9) if precision == "float64" else (torch.float32, 2e-3)
+    if kind == "numba":
+        return Device(operations("cpu"), "cpu", dtype, tolerance)
+    machine.use(Engine(cuda_rasterizer="own" if kind == "cuda" else "nvdiffrast"))
+    try:
+        return Device(operations("cuda"), "cpu" if SIMULATED else "cuda", dtype, tolerance)
+    finally:
+        machine.use(Engine())
+
+
+@pytest.fixture(params=_back_ends())
 def back_end(request: pytest.FixtureRequest) -> Device:
-    if request.param == "cuda":
-        return Device(operations("cuda"), "cuda", torch.float32, 2e-3)
-    single = request.param == SINGLE
-    return Device(operations("cpu"), "cpu", torch.float32 if single else torch.float64, 2e-3 if single else 1e-9)
+    return _device(request.param)
 
 
-@pytest.fixture
-def double() -> Device:
-    return Device(operations("cpu"), "cpu", torch.float64, 1e-9)
+@pytest.fixture(params=[each for each in _back_ends() if "float64" in str(each)])
+def double(request: pytest.FixtureRequest) -> Device:
+    """The back ends that take float64: our own."""
+    return _device(request.param)
 
 
 @dataclass(frozen=True)
@@ -65,6 +87,10 @@ class Scene:
         points = self.vertices if vertices is None else vertices
         M = self.clip_from_world.to(points)
         return (points @ M[:, :3].T + M[:, 3])[None]
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.tensor(np.random.default_rng(seed).normal(size=shape))
 
 
 def make_scene(mesh: trimesh.Trimesh, size_px: int, seed: int = 0, noise: float = 0.0) -> Scene:

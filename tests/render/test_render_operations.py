@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
 from engine.camera import Camera
+from engine.cuda import SIMULATED
 from engine.mesh import Mesh
 from engine.render import Rasterizer, near_plane, rasterizer, to_clip
 from engine.render.numba_backend import setup
@@ -110,7 +111,7 @@ def test_coplanar_faces_show_the_lower_index(back_end: Rasterizer) -> None:
     assert set(np.unique(back_end.rasterize(square, faces, (16, 16)).face_index)) == {-1, 0, 2}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=3 if SIMULATED else 40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 24), st.booleans())
 def test_triangulations_cover_every_pixel_once(seed: int, count: int, on_centres: bool) -> None:
     """Also with vertices and edges exactly on pixel centres, where the top-left rule decides."""
@@ -121,7 +122,7 @@ def test_triangulations_cover_every_pixel_once(seed: int, count: int, on_centres
     points = np.unique(np.concatenate([points, [[3, 3], [29, 3], [29, 29], [3, 29]]]), axis=0)
     faces = Delaunay(points).simplices.astype(np.int32)
     position = clip_positions(points, (32, 32), rng.uniform(0.5, 2, len(points)))
-    numba = rasterizer("numba")
+    numba = rasterizer("cuda" if SIMULATED else "numba")
     times = np.zeros((32, 32), np.int64)
     for face in faces:
         times += numba.rasterize(position, face[None], (32, 32)).covered
@@ -134,14 +135,23 @@ def test_triangulations_cover_every_pixel_once(seed: int, count: int, on_centres
     np.testing.assert_array_equal(whole.face_index, reference.face_index)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=3 if SIMULATED else 40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_random_triangles_match_the_reference(seed: int, count: int) -> None:
+    match_the_reference(rasterizer("cuda" if SIMULATED else "numba"), seed, count)
+
+
+def test_some_triangles_match_the_reference(compiled: Rasterizer) -> None:
+    for seed in range(3):
+        match_the_reference(compiled, seed, 12)
+
+
+def match_the_reference(back_end: Rasterizer, seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     xy, w = rng.uniform(-20, 60, (3 * count, 2)), rng.uniform(0.2, 3, 3 * count)
     position = clip_positions(xy, (40, 36), w)
     faces = rng.integers(0, 3 * count, (count, 3)).astype(np.int32)
-    ours = rasterizer("numba").rasterize(position, faces, (40, 36), derivatives=True)
+    ours = back_end.rasterize(position, faces, (40, 36), derivatives=True)
     theirs = rasterizer("reference").rasterize(position, faces, (40, 36), derivatives=True)
     np.testing.assert_array_equal(ours.face_index, theirs.face_index)
     np.testing.assert_allclose(ours.depth, theirs.depth, rtol=1e-6)
@@ -155,14 +165,14 @@ def test_random_triangles_match_the_reference(seed: int, count: int) -> None:
     np.testing.assert_allclose(ours.barycentric_dxy[fine], theirs.barycentric_dxy[fine], atol=2e-4, rtol=2e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=3 if SIMULATED else 25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_faces_changes_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     position = clip_positions(rng.uniform(-5, 40, (60, 2)), (32, 32), rng.uniform(0.2, 3, 60))
     faces = np.arange(60, dtype=np.int32).reshape(-1, 3)
     order = rng.permutation(len(faces))
-    numba = rasterizer("numba")
+    numba = rasterizer("cuda" if SIMULATED else "numba")
     plain, permuted = (numba.rasterize(position, f, (32, 32)) for f in (faces, faces[order]))
     back = np.where(permuted.covered, order[np.maximum(permuted.face_index, 0)], -1)
     np.testing.assert_array_equal(back, plain.face_index)
@@ -194,6 +204,7 @@ def test_faces_behind_the_camera_are_not_drawn(clipping_back_end: Rasterizer, fr
     assert not drawn.covered.any()
 
 
+@pytest.mark.skipif(SIMULATED, reason="too much for the simulator")
 def test_far_outside_the_picture_and_8192_pixels_wide() -> None:
     """A fan whose outer vertices lie beyond the guard band, drawn in a strip of a large picture."""
     rng = np.random.default_rng(3)
@@ -209,6 +220,7 @@ def test_far_outside_the_picture_and_8192_pixels_wide() -> None:
     assert (fragments.barycentric.sum(-1) <= 1 + 1e-6).all()
 
 
+@pytest.mark.skipif(SIMULATED, reason="of the CPU's threads")
 def test_the_thread_count_changes_nothing(ball: Mesh, front_camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for threads in ("1", "3"):
@@ -239,19 +251,20 @@ def test_mip_level_follows_the_longer_axis_of_the_footprint(back_end: Rasterizer
     np.testing.assert_allclose(back_end.sample_texture(image, uv, footprint)[:, 0], [1, 0.5, 0.75], atol=0.01)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=3 if SIMULATED else 20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.float32]))
 def test_trilinear_sampling_matches_the_reference(seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)
     image = (rng.uniform(0, 1, (37, 52, 3)) * (255 if dtype is np.uint8 else 1)).astype(dtype)
     uv = rng.uniform(-0.2, 1.2, (5, 7, 2)).astype(np.float32)
     uv_dxy = (rng.normal(0, 1, (5, 7, 2, 2)) * 10 ** rng.uniform(-3, 0.5, (5, 7, 1, 1))).astype(np.float32)
-    ours, theirs = (rasterizer(name).sample_texture(image, uv, uv_dxy) for name in ("numba", "reference"))
+    names = ("cuda" if SIMULATED else "numba", "reference")
+    ours, theirs = (rasterizer(name).sample_texture(image, uv, uv_dxy) for name in names)
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
-def test_wrong_shapes_are_refused() -> None:
-    numba = rasterizer("numba")
+def test_wrong_shapes_are_refused(compiled: Rasterizer) -> None:
+    numba = compiled
     with pytest.raises(ValueError, match=r"\[V, 4\]"):
         numba.rasterize(np.zeros((3, 3), np.float32), np.zeros((1, 3), np.int32), (4, 4))
     with pytest.raises(ValueError, match="vertices 0..3 of 3"):

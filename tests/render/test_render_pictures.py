@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from config.sections import Engine
 from engine.camera import Camera, Registration
 from engine.machine import thread_count, use
 from engine.mesh import Mesh, TexturedMesh
-from engine.render import clip_from_world, look_at, orbit, rasterizer, render_depth, render_textured, to_clip
-from engine.render.backends import default_rasterizer, nvdiffrast_usable
+from engine.render import backends, clip_from_world, look_at, orbit, rasterizer, render_depth, render_textured, to_clip
+from engine.render.backends import cuda_trouble, default_rasterizer, nvdiffrast_usable, on_cuda
 from engine.render.mipmap import mip_chain
+from engine.render.numba_backend import NumbaRasterizer
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +117,49 @@ def _default_machine() -> Iterator[None]:
 def test_the_back_end_follows_the_settings() -> None:
     use(Engine(device="cpu"))
     assert default_rasterizer().name == "numba"
-    use(Engine(device="auto"))
-    assert default_rasterizer().name == ("nvdiffrast" if nvdiffrast_usable() else "numba")
-    use(Engine(device="cuda"))
-    if nvdiffrast_usable():
-        assert default_rasterizer().name == "nvdiffrast"
-    else:
-        with pytest.raises(GpuUnavailable, match="nvdiffrast"):
-            default_rasterizer()
+    ours = "cuda" if cuda_trouble() is None else None
+    theirs = "nvdiffrast" if nvdiffrast_usable() else None
+    chosen: dict[Literal["auto", "own", "nvdiffrast"], str | None]
+    chosen = {"auto": theirs or ours, "own": ours, "nvdiffrast": theirs}
+    for setting, name in chosen.items():
+        use(Engine(device="auto", cuda_rasterizer=setting))
+        assert default_rasterizer().name == (name or "numba")
+        use(Engine(device="cuda", cuda_rasterizer=setting))
+        if name is not None:
+            assert default_rasterizer().name == name
+        else:
+            with pytest.raises(GpuUnavailable, match="rasteriser|nvdiffrast"):
+                default_rasterizer()
+
+
+@pytest.mark.usefixtures("_default_machine")
+@pytest.mark.parametrize("fault", ["an exception", "another picture", None])
+def test_our_own_back_end_for_cuda_has_to_draw_as_the_cpu_does(
+    monkeypatch: pytest.MonkeyPatch, fault: str | None
+) -> None:
+    class Other(NumbaRasterizer):
+        def sample_texture(self, image: Any, uv: Any, uv_dxy: Any = None) -> Any:
+            if fault == "an exception":
+                raise RuntimeError("no kernel image is available for execution on the device")
+            return super().sample_texture(image, uv, uv_dxy) * (1 if fault is None else 0.9)
+
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: name == "numba_cuda" or None)
+    monkeypatch.setattr(backends, "rasterizer", lambda name: Other() if name == "cuda" else NumbaRasterizer())
+    cuda_trouble.cache_clear()
+    nvdiffrast_usable.cache_clear()
+    try:
+        reason = cuda_trouble()
+        assert (reason is None) == (fault is None)
+        assert on_cuda() == ("cuda" if fault is None else None)
+        if reason is not None:
+            assert "kernel image" in reason or "draw" in reason
+            use(Engine(device="cuda", cuda_rasterizer="own"))
+            with pytest.raises(GpuUnavailable) as failure:
+                default_rasterizer()
+            assert reason in failure.value.message
+    finally:
+        cuda_trouble.cache_clear()
+        nvdiffrast_usable.cache_clear()
 
 
 @pytest.mark.usefixtures("_default_machine")

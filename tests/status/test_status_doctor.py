@@ -261,7 +261,12 @@ def test_a_gpu_that_pytorch_sees(house: House, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: None)
     assert [(finding.name, finding.level) for finding in machine.check_gpu(house.settings)] == [
         ("gpu", "ok"),
-        ("nvdiffrast", "note"),
+        ("numba-cuda", "note"),
+    ]
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: name == "numba_cuda" or None)
+    assert [(finding.name, finding.level) for finding in machine.check_gpu(house.settings)] == [
+        ("gpu", "ok"),
+        ("numba-cuda", "ok"),
     ]
 
 
