@@ -1,7 +1,6 @@
-"""Real spherical harmonics to order 2, and what surfaces make of a light that is given in them.
+"""Real spherical harmonics to order 2: what a matt surface tells of a distant light, to about 1 %.
 
-Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001: a distant light
-reaches a matt surface as nine numbers per channel, to about 1 % for any light and at worst 9 % for a single lamp.
+Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001.
 Order of the nine: (l, m) = (0, 0), (1, -1), (1, 0), (1, 1), (2, -2), (2, -1), (2, 0), (2, 1), (2, 2).
 """
 
@@ -14,12 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
-
-BAND: Final = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
-"""l of each coefficient."""
-COSINE_LOBE: Final = np.array([1.0, 2 / 3, 1 / 4])
-"""A_l/π of the clamped cosine (their equation 8): what is left of band l in irradiance over π."""
-
 
 _SECOND: Final = math.sqrt(15 / (4 * math.pi))
 FACTOR: Final = np.array(
@@ -34,14 +27,3 @@ def basis(directions: NDArray[np.floating[Any]]) -> Float:
     x, y, z = np.moveaxis(np.asarray(directions, np.float64), -1, 0)
     terms = [np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
     return np.asarray(np.stack(terms, -1) * FACTOR)
-
-
-def irradiance_basis(directions: NDArray[np.floating[Any]]) -> Float:
-    """[..., 9] such that irradiance over π at unit normals [..., 3] is this times the light's radiance [9, C]."""
-    return np.asarray(basis(directions) * COSINE_LOBE[BAND])
-
-
-def main_direction(radiance: Float) -> Float:
-    """[3] unit vector towards where most light comes from: band 1 of the mean over the channels of radiance [9, C]."""
-    toward = np.asarray(radiance, np.float64).mean(1)[[3, 1, 2]]
-    return np.asarray(toward / max(float(np.linalg.norm(toward)), 1e-12))

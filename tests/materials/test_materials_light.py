@@ -11,7 +11,9 @@ from engine.materials.environment import main_direction, patches, received
 from engine.materials.evidence import weigh
 from engine.materials.light import Light, even, fit_light, log_residual
 from engine.materials.samples import SurfaceSamples, pair_up
+from engine.materials.spherical_harmonics import basis
 from engine.materials.views import Agreement, Observed, agreement
+from engine.occlusion import sky_directions
 
 Float = NDArray[np.float64]
 KEY = np.array([-0.55, 0.75, 0.45]) / np.linalg.norm([-0.55, 0.75, 0.45])
@@ -172,3 +174,9 @@ def test_the_cube_map_covers_the_sphere_and_keeps_even_light_even() -> None:
     _, normal = torus()
     assert np.allclose(Light(np.ones((96, 3)), 0).shading(normal, np.ones(COUNT)), 1)
     assert np.allclose(received(normal).sum(1), 1)
+
+
+def test_the_harmonics_are_orthonormal() -> None:
+    """Over a Fibonacci lattice of 4000 directions."""
+    y = basis(sky_directions(4000))
+    assert np.allclose(y.T @ y * (4 * np.pi / 4000), np.eye(9), atol=1e-3)
