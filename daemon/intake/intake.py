@@ -50,6 +50,7 @@ _SCAN_AFTER_HINT_S: Final = 0.3
 _DEEP_LOOK_S: Final = 0.05  # a handled entry's full look is spread over so much time an entry
 _ANSWER_AFTER_S: Final = 10.0  # a marker beside nothing may be there a moment before its bundle
 _ANSWER_STANDS_S: Final = 60.0
+_LIST_EVERY_S: Final = 1.0  # where there are more than a few entries
 _MOST_TOLD: Final = 20
 _FEW: Final = 200
 
@@ -99,6 +100,7 @@ class Intake:
         self._waiting: tuple[Waiting, ...] = ()
         self._told_s = self._listed_s = float("-inf")
         self._draining = self._recalled = False
+        self._listed = False
 
     # -- for others ---------------------------------------------------------------------------------------------
 
@@ -122,7 +124,8 @@ class Intake:
         with self._lock:
             if self._hints:
                 return False
-        return self._scanned_s is not None and all(
+        # While a step is under way, what it has found is neither among those that wait nor a job yet.
+        return self._listed and all(
             entry.job is None or (entry.tended and entry.job.final) for entry in list(self._entries.values())
         )
 
@@ -156,6 +159,7 @@ class Intake:
         if self._away is not None:
             log.info("intake.share_back", inbox=self._inbox.name)
             self._away, self._scan_s = None, float("-inf")
+        self._listed = False
         self._recall_inbox()
         self._draining = self._store.flag("draining")
         self._take_hints(now_s)
@@ -191,6 +195,8 @@ class Intake:
         due_s = min(self._scan_s, self._follower.due_s(now_s))
         if self._due:
             due_s = min(due_s, self._due[0][0])
+        if not self._listed:
+            due_s = min(due_s, self._listed_s + _LIST_EVERY_S)
         return max(0.0, due_s - now_s)
 
     def _rules(self) -> Rules:
@@ -451,7 +457,7 @@ class Intake:
 
     def _tell(self, now_s: float) -> None:
         """What waits, for statuses; what is no bundle, for the inbox's own STATUS.txt."""
-        if len(self._entries) > _FEW and now_s - self._listed_s < 1.0:
+        if len(self._entries) > _FEW and now_s - self._listed_s < _LIST_EVERY_S:
             return
         self._listed_s = now_s
         waiting: list[Waiting] = []
@@ -478,6 +484,7 @@ class Intake:
             elif answer.verdict is Verdict.NOTHING and answer.notice:
                 odd.append(answer.sentence)
         self._waiting = tuple(waiting)
+        self._listed = True
         if now_s - self._told_s >= self._settings.publish.refresh_s:
             self._told_s = now_s
             more = [f"And {len(odd) - _MOST_TOLD} more."] if len(odd) > _MOST_TOLD else []

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,6 +223,33 @@ def test_half_a_zip_waits(scene: Scene) -> None:
     scene.step(hint="x.zip")
     scene.run(6)
     assert scene.job("x.zip").error is None
+
+
+def test_all_is_never_said_to_be_looked_at_while_a_bundle_is_on_its_way(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run --until-idle` would end between finding it and recording it, on a busy machine."""
+    from daemon.intake import intake
+
+    done: list[bool] = []
+
+    def look(*arguments: Any, **more: Any) -> Any:
+        done.append(scene.intake.looked and not any(item.soon for item in scene.intake.waiting()))
+        return take_snapshot(*arguments, **more)
+
+    take_snapshot = intake.take_snapshot
+    monkeypatch.setattr(intake, "take_snapshot", look)
+    scene.step()
+    assert scene.intake.looked, "there is nothing"
+    rename_in(scene, "shoe")
+    scene.step(hint="shoe")
+    scene.begin()
+    rename_in(scene, "boot", 3)
+    scene.step()
+    assert len(scene.jobs()) == 2
+    assert len(done) > 2
+    assert not any(done)
+    assert not scene.intake.looked, "there are jobs"
 
 
 def test_after_a_restart_nothing_is_admitted_twice_and_half_copies_go_through_the_gate(scene: Scene) -> None:
