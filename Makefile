@@ -10,15 +10,16 @@ SCORER ?=
 SCORER_VIEWS ?=
 COLD ?=
 
-.PHONY: setup run serve test test-all proof soak lint docs bench bench-refine install uninstall clean
+.PHONY: setup run serve test test-all proof soak lint docs pictures bench bench-refine install uninstall clean
 
+# --no-compile: most of the 10,000 modules are never imported, and those that are are compiled then.
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@echo "Installing the packages of requirements.lock into $(VENV): minutes the first time ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -54,6 +55,10 @@ lint: setup
 # What the documents say of settings, job options and error codes, and config/meshdrop.toml, from the code.
 docs: setup
 	$(BIN)/python -m config.reference
+
+# The README's pictures, by the present program; needs chromium.
+pictures: setup
+	$(BIN)/python -m tests.pictures
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \
