@@ -17,6 +17,7 @@ from engine.calibrate.settle import (
     HUBER_PX,
     NOISE_PX,
     SHARED_DIRECTIONS,
+    Rims,
     gather_fans,
     outline_system,
     range_prior,
@@ -68,21 +69,24 @@ def finish(observation: Observation, family: Family, full: Floats, poses: Floats
     Where code 0 stands for depth 0, codes that were cut off and codes that were rounded bend surfaces differently: the
     rounding under which surfaces meet better is taken. (Else an offset makes up for it, and the histogram has it.)
     """
-    rough = settle(observation, family, full, poses).full
+    rims = Rims.of(observation)
+    rough = settle(observation, family, full, poses, rims=rims).full
     slopes = Slopes.of(observation)
-    own = _joined(observation, slopes, family, rough, poses)
+    own = _joined(observation, rims, slopes, family, rough, poses)
     if family.structure != "view_max" and not family.zero_offset:
         return own
     other_family = replace(family, rounding="nearest" if family.rounding == "floor" else "floor")
     moved = (family.code_shift_levels - other_family.code_shift_levels) / observation.fingerprint.code_max
     start = own.full.copy()
     start[7:13] *= 1 + moved / observation.spread.mean(1)
-    other = _joined(observation, slopes, other_family, start, poses)
+    other = _joined(observation, rims, slopes, other_family, start, poses)
     enough = min(own.meeting, other.meeting) >= ENOUGH
     return other if enough and other.apart < (1 - PLAIN) * own.apart else own
 
 
-def _joined(observation: Observation, slopes: Slopes, family: Family, full: Floats, poses: Floats) -> Finished:
+def _joined(
+    observation: Observation, rims: Rims, slopes: Slopes, family: Family, full: Floats, poses: Floats
+) -> Finished:
     """Gauss-Newton on both kinds of residuals, each weighted by what it knows."""
     code_max = observation.fingerprint.code_max
     shift = family.code_shift_levels / code_max
@@ -93,7 +97,7 @@ def _joined(observation: Observation, slopes: Slopes, family: Family, full: Floa
     start = base + basis @ theta
     stretch = range_prior(observation)
     prior = stretch @ basis
-    fans = gather_fans(observation, family, start, poses, shift)
+    fans = gather_fans(rims, family, start, poses, shift, half)
     for reach in REACHES_PX:
         now = base + basis @ theta
         A, gradient = meeting_system(distances(slopes, now, family, poses, shift, reach), reach)

@@ -79,32 +79,59 @@ class Settled:
         return float(np.sqrt((np.minimum(np.abs(self.residuals_px), 4) ** 2).mean()))
 
 
+@dataclass(frozen=True, eq=False)
+class Rims:
+    """What the depth renders show of their rims, whatever they are calibrated to: made once for all fans.
+
+    outlines: for each view [k, 2] corners of its outline's convex hull, in half widths. surfaces: for each [n, 3]
+    points of its surface (x, y in half widths, code 0..1).
+    """
+
+    outlines: list[Floats]
+    surfaces: list[Floats]
+
+    @staticmethod
+    def of(observation: Observation) -> Rims:
+        """Find them in the six depth renders."""
+        return Rims(parallel_map(_outline, observation.fine), parallel_map(_surface_points, observation.fine))
+
+
+def _box(fine: NDArray[np.float32], margin: int) -> tuple[slice, slice]:
+    """The part of a view that its outline lies in, and `margin` pixels around; begins at whole multiples of that."""
+    inside = fine[..., 1] <= 0
+    rows, columns = (np.nonzero(inside.any(axis))[0] for axis in (1, 0))
+    first = [max(int(index[0]) // margin - 1, 0) * margin for index in (rows, columns)]
+    return slice(first[0], int(rows[-1]) + margin + 1), slice(first[1], int(columns[-1]) + margin + 1)
+
+
 def _surface_points(fine: NDArray[np.float32]) -> Floats:
     """[n, 3] pixels of a view's foreground; those at the rim also half a pixel outwards, where the edge lies."""
     n = fine.shape[0]
-    code, mask = fine[..., 0], (fine[..., 1] <= 0) & (fine[..., 0] > 0)
     stride = max(1, n // GRID_PX)
+    box = _box(fine, 4 * stride)
+    code = fine[box][..., 0]
+    mask = (fine[box][..., 1] <= 0) & (code > 0)
     ys, xs = np.nonzero(mask[::stride, ::stride])
     ys, xs = ys * stride, xs * stride
     parts = [np.stack([xs, ys, code[ys, xs]], 1).astype(np.float64)]
+    rows, columns = mask.shape
     padded = np.pad(mask, 1)
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        rim = mask & ~padded[1 + dy : n + 1 + dy, 1 + dx : n + 1 + dx]
+        rim = mask & ~padded[1 + dy : rows + 1 + dy, 1 + dx : columns + 1 + dx]
         ry, rx = np.nonzero(rim)
         parts.append(np.stack([rx + 0.5 * dx, ry + 0.5 * dy, code[ry, rx]], 1))
     points = np.concatenate(parts)
-    points[:, :2] = (points[:, :2] + 0.5) / (n / 2) - 1
+    points[:, :2] = (points[:, :2] + (box[1].start, box[0].start) + 0.5) / (n / 2) - 1
     return points
 
 
 def _outline(fine: NDArray[np.float32]) -> Floats:
     """[k, 2] corners of the outline's convex hull, in half widths, from the 0.5 contour of the blurred mask."""
     n = fine.shape[0]
-    mask = np.pad((fine[..., 1] <= 0).astype(np.float32), 2)
-    ys, xs = np.nonzero(mask)
-    box = (slice(max(ys.min() - 4, 0), ys.max() + 5), slice(max(xs.min() - 4, 0), xs.max() + 5))
-    contours = find_contours(ndimage.gaussian_filter(mask[box], BLUR_PX), 0.5)  # type: ignore[no-untyped-call]
-    points = np.concatenate(contours)[:, ::-1] + (box[1].start - 2, box[0].start - 2)
+    around = _box(fine, 1)
+    mask = np.pad((fine[around][..., 1] <= 0).astype(np.float32), 3)
+    contours = find_contours(ndimage.gaussian_filter(mask, BLUR_PX), 0.5)  # type: ignore[no-untyped-call]
+    points = np.concatenate(contours)[:, ::-1] + (around[1].start - 3, around[0].start - 3)
     hull = ConvexHull(points)
     return np.asarray((points[hull.vertices] + 0.5) / (n / 2) - 1)
 
@@ -181,14 +208,15 @@ def _project(rays: Floats, z: Floats, a: int, b: int, poses: Floats, focal: floa
     return focal * uv, focal * (turned[:, :2] - uv * turned[:, 2:]) / w
 
 
-def gather_fans(observation: Observation, family: Family, full: Floats, poses: Floats, shift: float) -> list[Fan]:
-    """Each view's outline held against its four neighbours, with the surface points that can be outermost."""
-    half = observation.fine.shape[1] / 2
+def gather_fans(rims: Rims, family: Family, full: Floats, poses: Floats, shift: float, half: float) -> list[Fan]:
+    """Each view's outline held against its four neighbours, with the surface points that can be outermost.
+
+    half: half the views' width in pixels.
+    """
     focal = float(np.exp(full[0]))
-    outlines = parallel_map(_outline, observation.fine)
 
     def of_view(a: int) -> list[Fan]:
-        surface = _surface_points(observation.fine[a])
+        surface = rims.surfaces[a]
         toward = -poses[a, :3, 2]
         rays, z, _ = _depth(surface, full, a, family, shift)
         found = []
@@ -200,7 +228,7 @@ def gather_fans(observation: Observation, family: Family, full: Floats, poses: F
             directions = np.stack([np.cos(angles), np.sin(angles)], 1)
             R, t = _relative(poses, a, b)
             near = _outermost(rays, z, R, t, focal * directions, KEEP_PX / half)
-            found.append(Fan(b, a, directions, (outlines[b] @ directions.T).max(0), surface[near]))
+            found.append(Fan(b, a, directions, (rims.outlines[b] @ directions.T).max(0), surface[near]))
         return found
 
     return [fan for fans in parallel_map(of_view, range(6)) for fan in fans]
@@ -246,6 +274,7 @@ def settle(
     poses: Floats,
     *,
     free_fov: bool = False,
+    rims: Rims | None = None,
 ) -> Settled:
     """Settle the parameters of a fit by iteratively reweighted Gauss-Newton (Huber's loss).
 
@@ -256,6 +285,7 @@ def settle(
         poses: [6, 4, 4] world_from_camera, distance 1.
         free_fov: whether the angle of view may move too (it is known better from the silhouettes' common tangents, but
             comes out within a fraction of a degree here too, which checks both).
+        rims: the observation's, where they are there already.
 
     """
     shift = family.code_shift_levels / observation.fingerprint.code_max
@@ -270,11 +300,12 @@ def settle(
     stretch = range_prior(observation)
     start = base + basis @ theta
     prior = stretch @ basis
-    fans = gather_fans(observation, family, start, poses, shift)
+    rims = rims or Rims.of(observation)
+    fans = gather_fans(rims, family, start, poses, shift, half)
     for step_number in range(STEPS):
         now = base + basis @ theta
         if step_number == REGATHER:
-            fans = gather_fans(observation, family, now, poses, shift)
+            fans = gather_fans(rims, family, now, poses, shift, half)
         residuals, J = outline_system(fans, now, family, poses, shift, half)
         weight = np.minimum(1, HUBER_PX / np.maximum(np.abs(residuals), 1e-9))
         J = J @ basis

@@ -11,7 +11,7 @@ from calibrate_scenes import masks, scene
 from config.bundle_layout import VIEW_NAMES
 from engine.calibrate.model import Family, fov_deg, log_focal
 from engine.calibrate.observe import Observation, observe
-from engine.calibrate.settle import gather_fans, outline_system, settle
+from engine.calibrate.settle import Rims, gather_fans, outline_system, settle
 from engine.sample import Scene
 
 CASES = [
@@ -89,8 +89,8 @@ def test_jacobian_is_that_of_differences(kind: str, measure: str) -> None:
     if kind == "linear":
         full[1:7], full[7:13] = 0.55, 0.6
     observation = look(sample)
-    fans = gather_fans(observation, family, full, poses, 0.0)
     half = observation.fine.shape[1] / 2
+    fans = gather_fans(Rims.of(observation), family, full, poses, 0.0, half)
     residuals, J = outline_system(fans, full, family, poses, 0.0, half)
     for k in range(13):
         step = np.zeros(13)
