@@ -170,7 +170,11 @@ def main() -> None:
         if importlib.util.find_spec(module) is None:
             console.print(f"{module} is not installed: not measured beside it.")
         else:
-            took[name] = best(peer(), times)
+            try:
+                took[name] = best(peer(), times)
+            except Exception as error:  # a peer that can't run here spoils no figure of ours
+                console.print(f"{module} is installed, but does not run here: {error}")
+                continue
             table.add_column(f"of {module}'s")
     for name, (wall, processor) in took.items():
         ratios = [f"{wall / took[n][0]:.2f} / {processor / took[n][1]:.2f}" for n, _ in peers.values() if n in took]
