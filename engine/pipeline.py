@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 
 from config.errors import (
     Cancelled,
-    IncompleteResults,
     MeshdropError,
     ModelFailed,
     ModelOutOfMemory,
     QualityThresholdFailed,
 )
-from config.job import JobOptions, Thresholds
+from config.job import JobOptions, Model, Thresholds
 from config.sections import Settings
 from config.text import shown
 from engine import machine
 from engine.bundle import Bundle, load_bundle
-from engine.calibrate import calibrate
+from engine.calibrate import Calibration, calibrate
 from engine.check import refuse_contradictions
 from engine.export import export_result, load_glb, require_formats
-from engine.fuse import fuse
+from engine.fuse import Fusion, fuse
 from engine.jit import beside
 from engine.materials import separate
 from engine.models import require_model
+from engine.models.reconviagen.job import Generated, Generation, note_on
+from engine.outcome import Made, better_first, job_json
 from engine.preview import write_contact_sheet, write_previews
-from engine.progress import OnProgress, ShouldCancel, Tracker
-from engine.quality import MEANING, Evaluation, cameras_json, dump, evaluate, quality_json, versions
+from engine.progress import Checkpoint, OnProgress, ShouldCancel, Tracker
+from engine.quality import MEANING, Evaluation, cameras_json, dump, evaluate, quality_json
 from engine.register import register
 from engine.report import Subject, write_report
-from engine.segment import segment
+from engine.segment import Segmentation, segment
 from engine.staging import staged_folder, storage_error
 from engine.surface import extract_surface
 from engine.texture import texture
@@ -51,6 +51,8 @@ _SHARES = {
     "texture": 5.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
     "report": 0.8,
 }  # fmt: skip
+_SCANNED = ("bundle", "segment", "calibrate", "fuse")
+"""The stages that come once, whatever models are asked for."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,16 @@ class Result:
     status: str
     quality: dict[str, Any]
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scan:
+    """What the views say, before a model makes anything of it."""
+
+    bundle: Bundle
+    segmentation: Segmentation
+    calibration: Calibration
+    title: str
 
 
 def reconstruct(
@@ -115,6 +127,14 @@ def reconstruct(
     return Result(out, status, quality, files)
 
 
+def _plan(model: Model, generation_s: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The stages of a job that generates, each with the seconds that it is expected to take."""
+    once = [(name, share) for name, share in _SHARES.items() if name in _SCANNED]
+    each = [(name, share) for name, share in _SHARES.items() if name not in (*_SCANNED, "report")]
+    again = each if model == "both" else []
+    return [*once, *generation_s, *each, *again, ("report", _SHARES["report"] * (2 if again else 1))]
+
+
 def _failed(error: Exception) -> MeshdropError:
     log.error("engine.failed", exc_info=error)
     return ModelFailed(f"The engine failed: {type(error).__name__}: {error}", error=type(error).__name__)
@@ -128,9 +148,12 @@ def _run(
         bundle = dataclasses.replace(bundle, options=_with_defaults(bundle.options, settings))
     asked = bundle.options
     tracker.timeout_s = asked.timeout_s
-    require_model(asked.model)
+    require_model(asked.model, settings.models)
     require_formats(asked.formats)
-    preset = getattr(settings.quality, asked.quality)
+    title = shown(path.resolve().name if name is None else name)
+    generation = None if asked.model == "nvdiffrec" else Generation(settings)
+    if generation is not None:
+        tracker.expect(_plan(asked.model, generation.stages_s))
     with tracker.stage("segment"):
         segmentation = segment(bundle)
     machine.release_memory()
@@ -140,7 +163,36 @@ def _run(
         refuse_contradictions(bundle, segmentation, calibration)
     machine.release_memory()
     with tracker.stage("fuse") as checkpoint:
-        fusion = fuse(bundle, segmentation, calibration, preset.grid, checkpoint)
+        grid = getattr(settings.quality, asked.quality).grid
+        solids = [fuse(bundle, segmentation, calibration, grid, checkpoint)]
+    scan, scanned_s = _Scan(bundle, segmentation, calibration, title), dict(tracker.timings_s)
+    made = []
+    if generation is not None:
+        generated = generation.fill(bundle, segmentation, calibration, solids[0], tracker)
+        made.append(_make("reconviagen", [generated.fusion], scan, folder, settings, tracker, generated))
+        tracker.timings_s = dict(scanned_s)
+    if asked.model != "reconviagen":
+        made.append(_make("nvdiffrec", solids, scan, folder, settings, tracker))
+    return _deliver(made, scan, folder, tracker, () if generation is None else generation.notes)
+
+
+def _make(
+    model: Model,
+    solids: list[Fusion],
+    scan: _Scan,
+    folder: Path,
+    settings: Settings,
+    tracker: Tracker,
+    generated: Generated | None = None,
+) -> Made:
+    """From a solid to a model with texture, its pictures and its figures. solids: the last one is taken and used up."""
+    bundle, segmentation, calibration = scan.bundle, scan.segmentation, scan.calibration
+    asked = bundle.options
+    preset = getattr(settings.quality, asked.quality)
+    if asked.model == "both":
+        folder = folder / model
+        folder.mkdir()
+    fusion = solids.pop()
     depth = fusion.depth
     # One core alone makes most of the surface. What aligning the views takes beyond it is all that is counted for it.
     with beside(lambda: register(bundle, segmentation, calibration, depth)) as registered:
@@ -178,31 +230,55 @@ def _run(
         facts = materials.facts if materials else None
         if facts and scored is not delivered:
             facts |= {"unlit": _figures(evaluate(delivered, *views))}
-    quality = quality_json(evaluation, bundle, calibration, texturing.coverage, asked.model, tracker.timings_s, facts)
+    notes, labels, told, confidence = bundle.notes, None, None, texturing.face_confidence
+    if generated is not None:
+        labels = generated.faces(texturing.textured.mesh)
+        confidence = np.where(labels, np.float32(0), confidence)
+        told = generated.facts(texturing.textured.mesh, labels)
+        notes = (*notes, note_on(told))
+    quality = quality_json(evaluation, bundle, calibration, texturing.coverage, model, tracker.timings_s, facts, told)
     documents = {"cameras.json": cameras_json(calibration, bundle, registrations), "quality.json": quality}
     if materials and (light := materials.light_json()):
         documents["light.json"] = light
     if quality["status"] == "failure":
         documents["error.json"] = _below_threshold(quality).as_json()
-    for file, document in documents.items():
-        (folder / file).write_text(dump(document), encoding="utf-8")
-    files += documents
-    title = shown(path.resolve().name if name is None else name)
+    subject = Subject(
+        scan.title,
+        delivered,
+        quality,
+        evaluation,
+        registrations,
+        confidence,
+        previews.poster,
+        asked,
+        notes,
+        labels,
+    )
+    return Made(folder, list(files), subject, documents)
+
+
+def _deliver(
+    made: list[Made], scan: _Scan, folder: Path, tracker: Tracker, notes: tuple[str, ...]
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """Write what stands beside the models, the better one's at the top. notes: for job.json alone."""
+    if len(made) > 1:
+        made = better_first(made, folder)
+    files: list[str] = []
     with tracker.stage("report") as checkpoint:
-        subject = Subject(
-            title,
-            delivered,
-            quality,
-            evaluation,
-            registrations,
-            texturing.face_confidence,
-            previews.poster,
-            asked,
-            bundle.notes,
-        )
-        files += write_report(subject, folder, files, checkpoint)
-    job = _job_json(title, bundle, asked, folder, files)
+
+        def part(number: int) -> Checkpoint:
+            return lambda fraction: checkpoint((number + fraction) / len(made))
+
+        for number, each in enumerate(made):
+            for file, document in each.documents.items():
+                (each.folder / file).write_text(dump(document), encoding="utf-8")
+            names = [*each.files, *each.documents]
+            names += write_report(each.subject, each.folder, names, part(number))
+            files += [(each.folder / name).relative_to(folder).as_posix() for name in names]
+    notes = tuple(dict.fromkeys([*(note for each in made for note in each.subject.notes), *notes]))
+    job = job_json(scan.title, scan.bundle, notes, folder, files)
     (folder / "job.json").write_text(dump(job), encoding="utf-8")
+    quality = made[0].quality
     return quality["status"], quality, (*files, "job.json")
 
 
@@ -225,23 +301,3 @@ def _below_threshold(quality: dict[str, Any]) -> QualityThresholdFailed:
         f"at least {quality['psnr_expected']:.1f} dB and {quality['ssim_expected']:.3f} are wanted."
     )
     return QualityThresholdFailed(message, **figures)
-
-
-def _job_json(title: str, bundle: Bundle, options: JobOptions, folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """What was asked for, and what was made of it: each file's size and digest."""
-    files = {}
-    for file in sorted(names):
-        try:
-            data = (folder / file).read_bytes()
-        except FileNotFoundError:
-            raise IncompleteResults(f"The result lacks {file}.", file=file) from None
-        files[file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    return {
-        "schema_version": 1,
-        "name": title,
-        "options": options.model_dump(mode="json"),
-        "notes": list(bundle.notes),
-        "files": files,
-        "inputs": dict(sorted(bundle.sha256.items())),
-        "versions": versions(),
-    }

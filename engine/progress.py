@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -44,21 +44,31 @@ class Tracker:
         self._on_progress = on_progress
         self._should_cancel = should_cancel
         self._clock = clock
-        total = sum(shares.values())
-        self._spans: dict[str, tuple[float, float]] = {}
-        start = 0.0
-        for name, share in shares.items():
-            self._spans[name] = (start, share / total)
-            start += share / total
+        self._plan = list(shares.items())
+        self._in_seconds = False
+        self._begun: list[int] = []
         self._started_s = clock()
         self._fraction = 0.0
         self.timings_s: dict[str, float] = {}
+
+    def expect(self, seconds: Sequence[tuple[str, float]]) -> None:
+        """Take another plan, once the job's options and this machine tell what is to come.
+
+        seconds: each stage's name and how long it is expected to take, in their order, those that are over included; a
+        name that comes twice is a stage that runs twice. The time left is told from now on.
+        """
+        self._plan, self._in_seconds = list(seconds), True
+        self._begun = [index for index, (name, _) in enumerate(self._plan) if name in self.timings_s]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Checkpoint]:
         """Run one stage: yields its checkpoint, reports its begin and end, adds its time to `timings_s`."""
         begin_s = self._clock()
-        start, share = self._spans[name]
+        places = [index for index, (planned, _) in enumerate(self._plan) if planned == name]
+        place = next((index for index in places if index not in self._begun), places[-1])
+        self._begun.append(place)
+        before = sum(share for _, share in self._plan[:place])
+        share = self._plan[place][1]
 
         def checkpoint(fraction: float) -> None:
             if self._should_cancel():
@@ -67,15 +77,20 @@ class Tracker:
                 raise TimedOut(
                     f"The job took longer than its limit of {self.timeout_s:g} s; it was at {name}.", stage=name
                 )
-            self._report(name, start + share * min(max(fraction, 0.0), 1.0))
+            self._report(name, before + share * min(max(fraction, 0.0), 1.0))
 
         checkpoint(0.0)
         yield checkpoint
         checkpoint(1.0)
         self.timings_s[name] = self.timings_s.get(name, 0.0) + self._clock() - begin_s
 
-    def _report(self, name: str, fraction: float) -> None:
-        self._fraction = max(self._fraction, fraction)  # a bar that runs backwards is believed by nobody
+    def _report(self, name: str, done: float) -> None:
+        total = sum(share for _, share in self._plan)
+        self._fraction = max(self._fraction, done / total)  # a bar that runs backwards is believed by nobody
+        # Another plan may leave less done than the bar shows: the time left follows the plan.
+        fraction = done / total if self._in_seconds else self._fraction
         elapsed_s = self._clock() - self._started_s
-        eta_s = elapsed_s * (1 / self._fraction - 1) if self._fraction >= _ETA_FROM else None
+        eta_s = elapsed_s * (1 / fraction - 1) if fraction >= _ETA_FROM else None
+        if eta_s is None and self._in_seconds:
+            eta_s = total - done
         self._on_progress(Progress(name, self._fraction, eta_s))

@@ -34,6 +34,28 @@ def test_eta_is_unknown_at_first_and_extrapolates_then() -> None:
     assert seen[-1].eta_s == pytest.approx(6.0)
 
 
+def test_another_plan_tells_the_time_left_at_once_and_the_bar_stays() -> None:
+    seen: list[Progress] = []
+    now = [0.0]
+    t = tracker(seen, [False], now)
+    with t.stage("a"):
+        now[0] = 2.0
+    t.expect([("a", 1.0), ("long", 997.0), ("b", 1.0), ("b", 1.0)])
+    with t.stage("long") as checkpoint:
+        assert seen[-1] == Progress("long", 0.25, pytest.approx(999.0))  # the bar had been there before
+        now[0] = 502.0
+        checkpoint(0.5)
+        assert seen[-1].fraction == pytest.approx(0.4995)
+        assert seen[-1].eta_s == pytest.approx(502.0, rel=0.01)
+    fractions = []
+    for _ in range(2):  # it runs twice, each time with a share of its own
+        with t.stage("b"):
+            fractions.append(seen[-1].fraction)
+    assert fractions == pytest.approx([0.998, 0.999])
+    assert seen[-1].fraction == pytest.approx(1.0)
+    assert t.timings_s.keys() == {"a", "long", "b"}
+
+
 def test_cancel_is_felt_at_the_next_checkpoint() -> None:
     cancel = [False]
     seen: list[Progress] = []

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from config.bundle_layout import name_key
 from daemon.files import Files
-from daemon.publish.package import JOB_FILE, digest, job_facts, package_result, zip_name_of
+from daemon.publish.package import (
+    JOB_FILE,
+    digest,
+    folders_of,
+    is_plain,
+    job_facts,
+    package_result,
+    zip_name_of,
+)
 from daemon.publish.trouble import located, read_piece
 
 if TYPE_CHECKING:
@@ -27,6 +35,8 @@ def verify_result(job: Job, files: Files) -> bool:
     if not job.manifest or not job.result_path:
         return False
     folder = Path(job.result_path)
+    if not all(map(is_plain, job.manifest)):  # it may come from a job.json in the outbox
+        return False
     try:
         for name, facts in job.manifest.items():  # lengths first: most changes show there
             found = files.lstat(folder / name)
@@ -67,6 +77,8 @@ def copy_answer(
     assert answer.manifest is not None
     assert answer.result_path is not None
     source = Path(answer.result_path)
+    for name in folders_of(answer.manifest):
+        files.mkdir(folder / name)
     for name, facts in answer.manifest.items():
         if name.lower().endswith(".zip"):
             continue

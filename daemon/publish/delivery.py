@@ -23,7 +23,7 @@ import structlog
 from config.bundle_layout import name_key
 from config.sections import Publish
 from daemon.files import Files, NotRegular
-from daemon.publish.package import JOB_FILE, QUALITY_FILE, Manifest
+from daemon.publish.package import JOB_FILE, QUALITY_FILE, Manifest, folders_of
 from daemon.publish.trouble import SpoolDamaged, located, read_piece
 
 log = structlog.get_logger(__name__)
@@ -144,9 +144,14 @@ def stage(source: Path, target: Target, manifest: Manifest, modes: Modes, files:
     partial = target.partial
     files.mkdir(partial)
     modes.folder(partial)
+    folders = folders_of(manifest)
+    for name in folders:
+        files.mkdir(partial / name)
+        modes.folder(partial / name)
     for name in sorted(manifest, key=lambda name: (name == QUALITY_FILE, name)):
         _copy(source / name, partial / name, manifest[name], modes, files)
-    files.fsync_folder(partial)
+    for folder in (*(partial / name for name in folders), partial):
+        files.fsync_folder(folder)
 
 
 def _copy(source: Path, target: Path, expected: Mapping[str, Any], modes: Modes, files: Files) -> None:

@@ -9,11 +9,11 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import quote
 
@@ -79,14 +79,15 @@ def package_result(folder: Path, job_facts: Mapping[str, Any], zip_name: str | N
     """Make a result folder ready to be published; all of it is on the disk afterwards.
 
     Args:
-        folder: what the engine made, or a folder with an error.json alone; flat.
+        folder: what the engine made, or a folder with an error.json alone. It may hold folders of files, which hold
+            no more folders.
         job_facts: what `job_facts` gives. Its "finished_at" is now, where it has none; its options and inputs count
             only where the engine wrote no job.json.
         zip_name: what the zip of all files is called; None makes none.
         files: the file system.
 
     Returns:
-        The manifest: each file, job.json and the zip included.
+        The manifest: each file, job.json and the zip included; those in a folder as "folder/file".
 
     Raises:
         IncompleteResults: it holds neither quality.json nor error.json, lacks a file that its job.json lists, or holds
@@ -95,7 +96,7 @@ def package_result(folder: Path, job_facts: Mapping[str, Any], zip_name: str | N
 
     """
     facts = dict(job_facts)
-    names = [name for name in files.names(folder) if name not in (JOB_FILE, zip_name) and not _is_leftover(name)]
+    names = [name for name in _names(folder, files) if name not in (JOB_FILE, zip_name)]
     document = _read_document(folder, files)
     missing = sorted(set((document or {}).get("files", ())) - set(names))
     if missing or not {QUALITY_FILE, ERROR_FILE} & set(names):
@@ -118,8 +119,32 @@ def package_result(folder: Path, job_facts: Mapping[str, Any], zip_name: str | N
     if zip_name is not None:
         _write_zip(folder, zip_name, sorted(manifest), datetime.fromisoformat(facts["finished_at"]), files)
         manifest[zip_name] = digest(folder / zip_name, files)
+    for name in folders_of(manifest):
+        files.fsync_folder(folder / name)
     files.fsync_folder(folder)
     return manifest
+
+
+def folders_of(names: Iterable[str]) -> list[str]:
+    """The folders that files of a result lie in, below its own."""
+    return sorted({name.partition("/")[0] for name in names if "/" in name})
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name in a manifest is one that results have: a file, or a file in a folder, and no way out of it."""
+    parts = name.split("/")
+    return len(parts) <= 2 and not {"", ".", ".."} & set(parts) and "\0" not in name
+
+
+def _names(folder: Path, files: Files) -> list[str]:
+    """What a result's folder and the folders in it hold."""
+    out = []
+    for name in files.names(folder):
+        if S_ISDIR(files.lstat(folder / name).st_mode):
+            out += [f"{name}/{inner}" for inner in files.names(folder / name) if not _is_leftover(inner)]
+        elif not _is_leftover(name):
+            out.append(name)
+    return out
 
 
 def digest(path: Path, files: Files) -> dict[str, Any]:
@@ -177,7 +202,7 @@ def _without_engine(options: Any, inputs: Any) -> dict[str, Any]:
 
 
 def _write_zip(folder: Path, zip_name: str, names: list[str], at: datetime, files: Files) -> None:
-    """All files of the result, beside each other, under one name."""
+    """All files of the result under one name, folders as they are."""
     target = folder / zip_name
     if files.exists(target):
         files.unlink(target)

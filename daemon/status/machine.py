@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from config.errors import ModelUnavailable
 from config.sections import Settings
 from daemon.status.findings import Finding, fail, note, ok, warn
 
@@ -20,7 +21,6 @@ LOCK: Final = Path(__file__).parents[2] / "requirements.lock"
 _INSTALL: Final = "make setup; where the program is installed as a service, make install."
 _TIMEX_BYTES: Final = 512  # struct timex has 208; all zero it asks and changes nothing
 _TIME_ERROR: Final = 5
-_WEIGHTS: Final = (".safetensors", ".pth")
 INOTIFY: Final = Path("/proc/sys/fs/inotify")
 _LOWEST_LIMITS: Final = {"max_user_watches": (65536, 1048576), "max_user_instances": (128, 1024)}
 _TORCH_WITHIN_S: Final = 120.0
@@ -86,14 +86,22 @@ def _unlike_lock() -> list[str]:
 def check_models(settings: Settings) -> Iterator[Finding]:
     """Which models a job may ask for, and whether there are weights for those that need some."""
     yield ok("model nvdiffrec", "Is part of the program; it needs no weights.")
-    folder = settings.models.reconviagen.weights
-    count = sum(path.suffix in _WEIGHTS for path in folder.rglob("*")) if folder.is_dir() else 0
-    weights = f"{count} files of weights lie in {folder}" if count else f"There are no weights in {folder}"
-    yield note(
-        "model reconviagen",
-        f"A job that asks for it fails with MODEL_UNAVAILABLE; all others do without. {weights}.",
-        'Leave `model` out of job.toml, or set it to "nvdiffrec". `meshdrop weights verify` checks the weights.',
-    )
+    from engine.models.reconviagen.weights import require
+
+    own = settings.models.reconviagen
+    try:
+        require(own)
+    except ModelUnavailable as error:
+        files = error.details.get("files")
+        why = f"Of its files, {len(files)} are not in {own.weights}" if files else error.message.rstrip(".")
+        yield note(
+            "model reconviagen",
+            f"A job that asks for it fails with MODEL_UNAVAILABLE; all others do without. {why}.",
+            'Leave `model` out of job.toml, or set it to "nvdiffrec". `meshdrop weights list` names the files, '
+            "`meshdrop weights verify` says what is wrong with each.",
+        )
+    else:
+        yield ok("model reconviagen", f"Its weights in {own.weights} are the published ones, its licence is accepted.")
 
 
 def check_clock() -> Iterator[Finding]:

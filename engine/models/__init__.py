@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from config.errors import ModelUnavailable
 from config.job import Model
+from config.sections import Models
 
 
-def require_model(model: Model) -> None:
-    """Check that a model can run on this machine with this version.
+def require_model(model: Model, settings: Models) -> None:
+    """Check that a model can run on this machine: that its weights are there, and its licences accepted.
 
     Raises:
         ModelUnavailable: it can't; another model is never taken in silence.
@@ -15,9 +15,6 @@ def require_model(model: Model) -> None:
     """
     if model == "nvdiffrec":
         return
-    raise ModelUnavailable(
-        f'The model "{model}" is not part of this version of Meshdrop.',
-        suggestion='Ask for model = "nvdiffrec", in job.toml or by --model.',
-        model=model,
-        available=["nvdiffrec"],
-    )
+    from engine.models.reconviagen.weights import require
+
+    require(settings.reconviagen)

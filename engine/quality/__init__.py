@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from engine.quality.closeup import Closeup
+from engine.quality.compare import REASON, Comparison, compare
 from engine.quality.documents import cameras_json, dump, quality_json, schema, verdict_on, versions
 from engine.quality.score import Evaluation, Figures, Thumbnails, ViewFigures, evaluate
 from engine.quality.verdict import MEANING, Verdict, judge
 
 __all__ = [
     "MEANING",
+    "REASON",
     "Closeup",
+    "Comparison",
     "Evaluation",
     "Figures",
     "Thumbnails",
     "Verdict",
     "ViewFigures",
     "cameras_json",
+    "compare",
     "dump",
     "evaluate",
     "judge",

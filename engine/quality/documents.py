@@ -68,11 +68,13 @@ def quality_json(
     model: Model,
     timings_s: Mapping[str, float],
     materials: Mapping[str, Any] | None = None,
+    generated: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
     """The content of quality.json; the limits are the job's (`bundle.options.thresholds`).
 
-    coverage: shares, the keys of COVERAGE. timings_s: seconds by stage. materials: what came of separating them, where
-    that was asked for.
+    coverage: shares, the keys of COVERAGE. model: what made the mesh. timings_s: seconds by stage. materials: what came
+    of separating them, where that was asked for. generated: what a generative model says of its part, where there is
+    one.
     """
     verdict = verdict_on(evaluation, bundle, calibration)
     first = calibration.depth["front"]
@@ -94,6 +96,7 @@ def quality_json(
             "ambiguous": bool(calibration.ambiguous),
         },
         "coverage": {key: float(coverage[key]) for key in COVERAGE},
+        **({} if generated is None else {"generated": dict(generated)}),
         "mesh": asdict(evaluation.mesh),
         "model": model,
         "timings_s": {stage: float(seconds) for stage, seconds in timings_s.items()},

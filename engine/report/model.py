@@ -12,14 +12,14 @@ from engine.mesh import TexturedMesh
 from engine.texture import GRAZING_COSINE, SEEN_COSINE
 
 STEPS: Final = 65535
-SEEN, GRAZING, UNSEEN = 0, 1, 2
+SEEN, GRAZING, UNSEEN, GENERATED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """data: little-endian blocks, each padded to 4 bytes: positions [V, 3] uint16 between the box's corners, uv [T, 2]
     uint16, the vertex of each uv [T], the faces [F, 3] into uv, how well each face is seen [F] uint8 (0 seen, 1
-    grazing, 2 unseen). Indices are uint16, or uint32 where `wide`.
+    grazing, 2 unseen, 3 generated). Indices are uint16, or uint32 where `wide`.
     """
 
     data: bytes
@@ -36,11 +36,13 @@ class Model:
         return {key: value for key, value in self.__dict__.items() if key != "data"}
 
 
-def visibility(confidence: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[F] uint8 of faces by the best cosine [F] that a view sees them under: SEEN, GRAZING or UNSEEN."""
-    return np.where(confidence < SEEN_COSINE, UNSEEN, np.where(confidence < GRAZING_COSINE, GRAZING, SEEN)).astype(
-        np.uint8
-    )
+def visibility(confidence: NDArray[np.float32], generated: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """[F] uint8 of faces: SEEN, GRAZING, UNSEEN or GENERATED.
+
+    confidence: [F], the best cosine that a view sees a face under. generated: [F], those that a model has imagined.
+    """
+    seen = np.where(confidence < SEEN_COSINE, UNSEEN, np.where(confidence < GRAZING_COSINE, GRAZING, SEEN))
+    return (seen if generated is None else np.where(generated, GENERATED, seen)).astype(np.uint8)
 
 
 def pack_model(textured: TexturedMesh, seen: NDArray[np.uint8]) -> Model:

@@ -25,7 +25,7 @@ from engine.mesh import TexturedMesh
 from engine.preview import DISTANCE_RADII, ELEVATION_DEG, FIRST_AZIMUTH_DEG, FOV_DEG, THUMBNAIL, TURNTABLE
 from engine.preview.studio import CREASE_DEG
 from engine.progress import Checkpoint
-from engine.quality import Evaluation
+from engine.quality import REASON, Comparison, Evaluation
 from engine.report import pictures, words
 from engine.report.document import as_json, render
 from engine.report.model import pack_model, visibility
@@ -38,12 +38,26 @@ _VARYING: Final = ("quality.json", "job.json")  # they hold times, so their size
 
 
 @dataclass(frozen=True, eq=False)
+class Peer:
+    """The other model of the same views, for the comparison.
+
+    quality: its quality.json's content. poster: as in `Subject`. address: of its page, from this one.
+    """
+
+    quality: Mapping[str, Any]
+    poster: NDArray[np.uint8]
+    address: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, eq=False)
 class Subject:
     """What the page is about.
 
     name: of the bundle, as it was dropped. textured: as read back from mesh.glb. quality: quality.json's content.
     face_confidence: [F] float32, texturing's, in the order of the faces. poster: [S, S, 4] uint8, the model as the
-    viewer first shows it, cut out. notes: in sentences.
+    viewer first shows it, cut out. notes: in sentences. generated: [F] bool, the faces that a model has imagined; None
+    where none did. peer: where the job made two models, the other one.
     """
 
     name: str
@@ -55,6 +69,8 @@ class Subject:
     poster: NDArray[np.uint8]
     options: JobOptions
     notes: Sequence[str]
+    generated: NDArray[np.bool_] | None = None
+    peer: Peer | None = None
 
 
 def write_report(
@@ -76,7 +92,7 @@ def write_report(
 
 def _data(subject: Subject, out: Path) -> dict[str, str]:
     """What the viewer needs."""
-    model = pack_model(subject.textured, visibility(subject.face_confidence))
+    model = pack_model(subject.textured, visibility(subject.face_confidence, subject.generated))
     layout = subject.quality["calibration"]["layout"]
     facts = model.facts() | {
         "closed": subject.quality["mesh"]["watertight"],
@@ -115,7 +131,7 @@ def _context(subject: Subject, out: Path, files: Sequence[str]) -> dict[str, Any
     diagonal = float(np.linalg.norm(high - low))
     distance = options.cameras.distance or 1.0
     unit = "camera distances" if options.cameras.distance is None else "units of job.toml"
-    listed = _files(out, files)
+    listed = _files(out, files, is_second=subject.peer is not None and subject.peer.address.startswith(".."))
     values = [
         figure
         for view in quality["views"].values()
@@ -172,15 +188,41 @@ def _context(subject: Subject, out: Path, files: Sequence[str]) -> dict[str, Any
         "notes": [shown(note) for note in subject.notes],
         "options": json.dumps(options.model_dump(mode="json", exclude_none=True), indent=1, ensure_ascii=False),
         "files": listed,
+        "generated": quality.get("generated"),
+        "comparison": _comparison(subject),
         "sizes": {file["name"]: file["size"] for file in listed},
     }
 
 
-def _files(out: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The result's files: those that people open first, then by name."""
+def _comparison(subject: Subject) -> dict[str, Any] | None:
+    """Both models of a job that asked for both: the better one first."""
+    peer = subject.peer
+    if peer is None:
+        return None
+    own: dict[str, Any] = {"quality": subject.quality, "poster": subject.poster, "address": None}
+    other: dict[str, Any] = {"quality": peer.quality, "poster": peer.poster, "address": peer.address}
+    both = sorted((own, other), key=lambda each: each["quality"]["model"] != peer.comparison.better)
+    return {
+        "reason": REASON[peer.comparison.rule],
+        "models": [
+            {
+                "name": each["quality"]["model"],
+                "quality": each["quality"],
+                "verdict": words.VERDICT[each["quality"]["status"]],
+                "poster": pictures.data_uri(pictures.cut_out(each["poster"]), "webp"),
+                "address": each["address"],
+            }
+            for each in both
+        ],
+    }
+
+
+def _files(out: Path, names: Sequence[str], *, is_second: bool) -> list[dict[str, Any]]:
+    """The result's files: those that people open first, then by name. is_second: job.json lies above."""
     order = {name: place for place, name in enumerate(words.FILE)}
     listed = []
-    for name in sorted({*names, "job.json"}, key=lambda name: (order.get(name, len(order)), name)):
+    own = {*names} if is_second else {*names, "job.json"}
+    for name in sorted(own, key=lambda name: (order.get(name, len(order)), name)):
         # job.json is written last: it holds this page's digest
         size = words.size_text((out / name).stat().st_size) if name != "job.json" else ""
         listed.append({"name": name, "meaning": words.file_meaning(name), "size": size, "varies": name in _VARYING})

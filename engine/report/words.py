@@ -31,6 +31,8 @@ STAGE: Final = {
     "segment": "Find the object",
     "calibrate": "Find the cameras",
     "fuse": "Fuse the depth",
+    "generate": "Generate the object",
+    "place": "Place it in the cameras",
     "register": "Align the views",
     "surface": "Extract the surface",
     "texture": "Bake the texture",

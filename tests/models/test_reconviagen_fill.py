@@ -10,7 +10,13 @@ from config.bundle_layout import ViewName
 from engine.camera import Camera
 from engine.fuse.result import Fusion, SignedDistanceVolume
 from engine.mesh import Mesh
-from engine.models.reconviagen.fill import fill_unseen, generated_share, seen_by_a_camera, signed_distance
+from engine.models.reconviagen.fill import (
+    fill_unseen,
+    generated_faces,
+    seen_by_a_camera,
+    share_of_area,
+    signed_distance,
+)
 from engine.render import look_at, render_depth
 from engine.surface.marching import marching_cubes
 from tests.models.objects import FROM
@@ -104,12 +110,13 @@ def test_a_generated_object_like_the_measured_one_changes_nothing(
 def test_the_hollow_is_what_is_labelled(fusion: Fusion, cameras: dict[ViewName, Camera]) -> None:
     filled = fill_unseen(fusion, cameras, _mesh(_true(_grid())))
     mesh = _mesh(filled.volume.values.astype(np.float64))
-    unseen, share = generated_share(mesh, cameras, fusion.depth, 2 * VOXEL)
+    labelled = generated_faces(mesh, cameras, fusion.depth, fusion.volume)
+    share = share_of_area(mesh, labelled)
     centres = mesh.vertices[mesh.faces].mean(axis=1)
     hollow = _hollow(centres) < 0.01
-    assert unseen[hollow].mean() > 0.85
+    assert labelled[hollow].mean() > 0.85
     outer = _box(centres, (-0.29,) * 3, (0.29,) * 3) > 0
-    assert unseen[outer].mean() < 0.02
+    assert labelled[outer].mean() < 0.001
     assert 0.01 < share < 0.2
 
 

@@ -48,6 +48,7 @@ def tiny_networks() -> Networks:
         deviation=(1.0,) * 8,
         structure_schedule=Schedule(4, 7.5, (0.6, 1.0), 0.7, 5.0, "unbiased"),
         latent_schedule=Schedule(3, 7.5, (0.0, 1.0), 0.5, 3.0, "biased"),
+        image_px=IMAGE_PX,
     )
 
 

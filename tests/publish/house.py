@@ -22,8 +22,14 @@ RESULT = {
     "mesh.glb": b"glTF" * 300,
     "mesh.obj": b"v 0 0 0\n" * 300,
     "preview_0.png": b"\x89PNG" * 50,
+    "nvdiffrec/mesh.glb": b"glTF" * 200,
     "quality.json": b'{"schema_version": 1, "status": "normal"}',
 }
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """A result's files, as its manifest names them."""
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 class FakeClock:
@@ -148,6 +154,7 @@ class House:
         folder = self.spooled(job)
         folder.mkdir(parents=True)
         for name, data in (content or RESULT).items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
         zip_name = zip_name_of(job) if zipped else None
         return package_result(folder, job_facts(job, self.store.inputs(job.id)), zip_name, Files())

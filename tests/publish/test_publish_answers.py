@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from contextlib import suppress
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import IncompleteResults
 from daemon.files import Files
 from daemon.publish.answers import find_answer, verify_result
+from daemon.publish.package import digest, package_result
 from daemon.states import State
 from daemon.store import Job
 from tests.publish.house import House, Killed
@@ -61,6 +64,30 @@ def test_another_name_gets_its_own_complete_folder(house: House, made: Job) -> N
     with zipfile.ZipFile(folder / "blue-shoe.zip") as archive:
         assert json.loads(archive.read("job.json"))["job"]["id"] == job.id
     assert verify_result(job, house.files)
+
+
+def test_folders_of_a_result_come_along(house: House, made: Job) -> None:
+    house.drive(house.publisher(), answered(house, made, "blue-shoe"))
+    first, second = (house.outbox / name / "nvdiffrec" / "mesh.glb" for name in ("red-shoe", "blue-shoe"))
+    assert second.read_bytes() == first.read_bytes()
+    with zipfile.ZipFile(house.outbox / "blue-shoe" / "blue-shoe.zip") as archive:
+        assert archive.read("nvdiffrec/mesh.glb") == first.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "a/b/c", "/outside", "a//b", "./a", "a/"])
+def test_a_name_that_leads_out_of_a_result_answers_nothing(house: House, made: Job, name: str) -> None:
+    (house.outbox / "outside").write_bytes(b"x")
+    assert made.manifest is not None
+    assert verify_result(made, house.files)
+    facts = digest(house.outbox / "outside", house.files)
+    assert not verify_result(dataclasses.replace(made, manifest={**made.manifest, name: facts}), house.files)
+
+
+def test_a_folder_in_a_folder_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "quality.json").write_text("{}")
+    with pytest.raises(IncompleteResults, match="a/b, which is no file"):
+        package_result(tmp_path, {"bundle": "x"}, None, Files())
 
 
 @pytest.mark.parametrize("entry", ["red-shoe", "blue-shoe"])

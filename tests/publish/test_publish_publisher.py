@@ -21,13 +21,13 @@ from daemon.publish.delivery import remove_leftovers
 from daemon.publish.package import digest
 from daemon.states import State
 from daemon.store import Job
-from tests.publish.house import BreakingFiles, House, Killed
+from tests.publish.house import BreakingFiles, House, Killed, files_in
 
 
 def assert_whole(house: House, folder: Path, job: Job) -> None:
     manifest = house.store.job(job.id).manifest
     assert manifest
-    assert {path.name: digest(path, daemon.files.Files()) for path in folder.iterdir()} == manifest
+    assert {name: digest(path, daemon.files.Files()) for name, path in files_in(folder).items()} == manifest
 
 
 def test_a_success_gets_the_plain_name(house: House) -> None:
@@ -155,7 +155,7 @@ def test_the_zip_holds_all_files_and_opens(house: House, zipped: bool) -> None:
         with zipfile.ZipFile(folder / "red-shoe.zip") as archive:
             assert archive.testzip() is None
             assert {name: archive.read(name) for name in archive.namelist()} == {
-                path.name: path.read_bytes() for path in folder.iterdir() if path.name != "red-shoe.zip"
+                name: path.read_bytes() for name, path in files_in(folder).items() if name != "red-shoe.zip"
             }
 
 
@@ -170,8 +170,9 @@ def test_modes_and_group_are_the_settings_whatever_the_umask(house: House) -> No
     finally:
         os.umask(before)
     folder = house.outbox / "red-shoe"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
-    for path in [*folder.iterdir(), house.outbox / "red-shoe.latest.json"]:
+    for made in (folder, folder / "nvdiffrec"):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o2775
+    for path in [*files_in(folder).values(), house.outbox / "red-shoe.latest.json"]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o664
         assert path.group() == group
 

@@ -23,10 +23,10 @@ from config.job import JobOptions
 from config.text import shown
 from engine.mesh import Mesh, TexturedMesh
 from engine.preview import studio
-from engine.quality import MEANING
-from engine.report import Subject, words, write_report
+from engine.quality import MEANING, Comparison
+from engine.report import Peer, Subject, words, write_report
 from engine.report.document import as_json, content_digest, inline, ticks
-from engine.report.model import GRAZING, SEEN, UNSEEN, Model, pack_model, visibility
+from engine.report.model import GENERATED, GRAZING, SEEN, UNSEEN, Model, pack_model, visibility
 from engine.texture import GRAZING_COSINE, SEEN_COSINE
 from tests.report.conftest import FILES
 
@@ -300,6 +300,40 @@ def test_the_model_in_the_page_is_the_mesh_to_a_65535th_of_its_size(result: tupl
 def test_faces_are_seen_grazing_or_unseen_as_texturing_has_it() -> None:
     cosines = np.array([0, SEEN_COSINE - 1e-3, SEEN_COSINE, GRAZING_COSINE - 1e-3, GRAZING_COSINE, 1], np.float32)
     assert visibility(cosines).tolist() == [UNSEEN, UNSEEN, GRAZING, GRAZING, SEEN, SEEN]
+
+
+def test_what_is_generated_is_told_and_shown(page_of: PageOf, result: tuple[Path, Subject]) -> None:
+    faces = len(result[1].textured.mesh.faces)
+    generated = np.arange(faces) % 4 == 0
+    confidence = np.full(faces, 0.9, np.float32)
+    assert (visibility(confidence, generated) == np.where(generated, GENERATED, SEEN)).all()
+    quality = {**result[1].quality, "generated": {"surface": 0.125, "silhouette_iou": 0.97, "lead": None}}
+    text = page_of(quality=quality, generated=generated, face_confidence=confidence)
+    Reader(text)
+    assert "12.5 % of the surface is generated" in text
+    assert 'class="swatch generated"' in text
+    assert 'class="swatch generated"' not in page_of()
+
+
+@pytest.mark.parametrize(("address", "is_second"), [("nvdiffrec/report.html", False), ("../report.html", True)])
+def test_two_models_are_shown_beside_each_other(
+    page_of: PageOf, result: tuple[Path, Subject], address: str, is_second: bool
+) -> None:
+    own = {**result[1].quality, "model": "nvdiffrec" if is_second else "reconviagen"}
+    other = {**result[1].quality, "model": "reconviagen" if is_second else "nvdiffrec", "psnr": 12.34}
+    peer = Peer(other, result[1].poster, address, Comparison("reconviagen", "nvdiffrec", "foreground"))
+    text = page_of(quality=own, peer=peer)
+    reader = Reader(text)
+    assert ("a", {"href": address}) in reader.elements
+    assert "reconviagen comes first: it is closer to the views on the object alone" in text
+    rows = [
+        row
+        for row in re.findall(r"<tr><th scope=.row.>(\w+)</th>.*?</tr>", text)
+        if row in ("reconviagen", "nvdiffrec")
+    ]
+    assert rows == ["reconviagen", "nvdiffrec"]
+    assert "12.34" in text
+    assert ('href="job.json"' in text) is not is_second
 
 
 def test_a_page_of_50000_faces_stays_below_8_mb_even_where_all_pictures_are_noise(

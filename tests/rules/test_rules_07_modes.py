@@ -18,7 +18,7 @@ from daemon.roots import open_root
 from daemon.states import State
 from daemon.store import open_store
 from tests.daemon_stand_in import make_bundle
-from tests.publish.house import BreakingFiles, FakeClock, House
+from tests.publish.house import BreakingFiles, FakeClock, House, files_in
 from tests.second_user import ANNA, DAEMON, GROUP, as_user, needs_root, reachable_folder
 from tests.service.daemon_process import Daemon
 
@@ -38,7 +38,7 @@ def test_people_of_the_outboxs_group_may_use_and_remove_what_is_published() -> N
 
     def anna() -> None:
         result = folder / "outbox" / "shoe"
-        for path in (*result.iterdir(), folder / "outbox" / "shoe.latest.json"):
+        for path in (*files_in(result).values(), folder / "outbox" / "shoe.latest.json"):
             with path.open("r+b") as file:
                 file.read()
         (result / "my notes.txt").write_text("mine")
@@ -49,11 +49,11 @@ def test_people_of_the_outboxs_group_may_use_and_remove_what_is_published() -> N
         os.chown(outbox, 0, GROUP)
         outbox.chmod(0o2775)
         as_user(DAEMON, daemon, group=GROUP, umask=0o077)
-        made = [outbox / "shoe", *(outbox / "shoe").iterdir(), outbox / "shoe.latest.json"]
+        made = [outbox / "shoe", *(outbox / "shoe").rglob("*"), outbox / "shoe.latest.json"]
         assert {path.stat().st_gid for path in made} == {GROUP}
         modes = {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()}
         assert modes == {0o664}
-        assert stat.S_IMODE((outbox / "shoe").stat().st_mode) == 0o2775
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o2775}
         as_user(ANNA, anna, group=GROUP)
 
 

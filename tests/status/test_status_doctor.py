@@ -213,18 +213,23 @@ def test_packages_that_are_missing_or_too_old(tmp_path: Path, monkeypatch: pytes
     assert all("make setup" in (finding.remedy or "") for finding in (missing, wrong, untested))
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_what_reconviagen_means_for_jobs(house: House, tmp_path: Path, there: bool) -> None:
+@pytest.mark.parametrize("step", ["no weights", "no licence", "all there"])
+def test_what_reconviagen_means_for_jobs(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     weights = tmp_path / "weights"
-    house.configure(models={"reconviagen": {"weights": weights}})
-    if there:
-        (weights / "one").mkdir(parents=True)
-        (weights / "one" / "model.safetensors").touch()
+    house.configure(models={"reconviagen": {"weights": weights, "accept_vggt_licence": step == "all there"}})
+    if step != "no weights":  # eight gigabytes are not made here
+        monkeypatch.setattr("engine.models.reconviagen.weights.problems", lambda file: [])
     (finding,) = found(house, "model reconviagen")
+    assert str(weights) in finding.sentence or step == "no licence"
+    if step == "all there":
+        assert finding.level == "ok"
+        return
     assert finding.level == "note"
     assert "MODEL_UNAVAILABLE" in finding.sentence
-    assert ("1 files of weights lie in" if there else "There are no weights in") in finding.sentence
-    assert str(weights) in finding.sentence
+    assert "meshdrop weights list" in (finding.remedy or "")
+    assert ("Of its files, 9 are not in" if step == "no weights" else "is not accepted") in finding.sentence
 
 
 @pytest.mark.parametrize(("state", "level"), [(0, "ok"), (5, "note"), (-1, None)])

@@ -16,6 +16,7 @@ from engine.camera import Camera
 from engine.fuse.result import Fusion, SignedDistanceVolume
 from engine.jit import jit
 from engine.mesh import Mesh
+from engine.progress import Checkpoint
 
 _SEEN_VOXELS: Final = 1.5
 """A point this close to a view's depth, along the camera's axis, is one that the view sees."""
@@ -24,6 +25,14 @@ _KEPT_VOXELS: Final = 3
 """How deep below a surface that is seen the measured solid stays as it is."""
 
 _BAND_VOXELS: Final = 3.0
+
+_WITHIN_VOXELS: Final = 1.0
+_LABEL_VOXELS: Final = 2.0
+"""A face so deep in the measured solid was not measured, unless a view's depth is so close to it along its axis:
+smoothing and simplifying move a surface by a voxel or so.
+"""
+
+_AT_ONCE: Final = 200_000
 
 
 def seen_by_a_camera(
@@ -51,7 +60,12 @@ def seen_by_a_camera(
     return seen
 
 
-def fill_unseen(fusion: Fusion, cameras: Mapping[ViewName, Camera], generated: Mesh) -> Fusion:
+def fill_unseen(
+    fusion: Fusion,
+    cameras: Mapping[ViewName, Camera],
+    generated: Mesh,
+    checkpoint: Checkpoint = lambda fraction: None,
+) -> Fusion:
     """Take away from the measured solid what no camera sees and the generated object does not have.
 
     What six views leave open counts as solid (`fuse`): the generated object can only be smaller there. Within a few
@@ -60,22 +74,29 @@ def fill_unseen(fusion: Fusion, cameras: Mapping[ViewName, Camera], generated: M
     volume = fusion.volume
     values, h = volume.values, volume.voxel_size
     near = np.argwhere(np.abs(values) < _SEEN_VOXELS * h)
+    checkpoint(0.05)
     seen = seen_by_a_camera(volume.origin + near * h, cameras, fusion.depth, _SEEN_VOXELS * h)
+    checkpoint(0.1)
     kept = np.zeros(values.shape, np.bool_)
     kept[tuple(near[seen].T)] = True
-    kept = ndimage.binary_dilation(kept, ndimage.generate_binary_structure(3, 1), iterations=_KEPT_VOXELS)
-    other = signed_distance(generated, volume)
+    for _ in range(_KEPT_VOXELS):
+        kept = ndimage.binary_dilation(kept, ndimage.generate_binary_structure(3, 1))
+        checkpoint(0.2)
+    other = signed_distance(generated, volume, lambda fraction: checkpoint(0.2 + 0.8 * fraction))
     filled = np.where(kept, values, np.maximum(values, other))
     return replace(fusion, volume=SignedDistanceVolume(filled, volume.origin, h))
 
 
-def signed_distance(mesh: Mesh, like: SignedDistanceVolume) -> NDArray[np.float32]:
+def signed_distance(
+    mesh: Mesh, like: SignedDistanceVolume, checkpoint: Checkpoint = lambda fraction: None
+) -> NDArray[np.float32]:
     """A mesh's signed distance at a volume's samples, exact near the surface and cut off three voxels from it.
 
     mesh: closed, in the world, its vertices not much farther apart than a voxel. Returns [X, Y, Z], positive outside.
     """
     h, shape = like.voxel_size, like.values.shape
     inside = _inside(mesh, like)
+    checkpoint(0.1)
     cut = np.float32(_BAND_VOXELS * h)
     out = np.where(inside, -cut, cut).astype(np.float32)
     band = np.zeros(shape, np.bool_)
@@ -83,13 +104,20 @@ def signed_distance(mesh: Mesh, like: SignedDistanceVolume) -> NDArray[np.float3
     at = at[((at >= 0) & (at < shape)).all(axis=1)]
     band[tuple(at.T)] = True
     band |= _borders(inside)
-    band = ndimage.binary_dilation(band, iterations=3)
+    for _ in range(3):
+        band = ndimage.binary_dilation(band)
+        checkpoint(0.2)
     samples = np.argwhere(band)
-    _, closest = cKDTree(mesh.vertices).query(like.origin + samples * h)
-    normals = mesh.vertex_normals()
-    offset = like.origin + samples * h - mesh.vertices[closest]
-    height = np.abs(np.einsum("ij,ij->i", offset, normals[closest])).astype(np.float32)
-    out[tuple(samples.T)] = np.minimum(height, cut) * np.where(inside[tuple(samples.T)], -1, 1)
+    tree, normals = cKDTree(mesh.vertices), mesh.vertex_normals()
+    for first in range(0, len(samples), _AT_ONCE):
+        some = samples[first : first + _AT_ONCE]
+        place = like.origin + some * h
+        _, closest = tree.query(place)
+        offset = place - mesh.vertices[closest]
+        height = np.abs(np.einsum("ij,ij->i", offset, normals[closest])).astype(np.float32)
+        index = tuple(some.T)
+        out[index] = np.minimum(height, cut) * np.where(inside[index], -1, 1)
+        checkpoint(0.2 + 0.8 * (first + len(some)) / len(samples))
     return out
 
 
@@ -139,18 +167,28 @@ def _count_crossings(place: Any, faces: Any, odd: Any) -> None:  # pragma: no co
                         odd[x, y, k] = not odd[x, y, k]
 
 
-def generated_share(
+def generated_faces(
     mesh: Mesh,
     cameras: Mapping[ViewName, Camera],
     depth: Mapping[ViewName, NDArray[np.float32]],
-    tolerance: float,
-) -> tuple[NDArray[np.bool_], float]:
-    """Which faces no camera sees, and their share of the surface.
+    measured: SignedDistanceVolume,
+) -> NDArray[np.bool_]:
+    """Which faces come from the generated object: no camera sees them, and they lie within the measured solid.
 
-    mesh: in the world. Returns [F] bool, for the label "generated", and the share of the area, 0..1.
+    What no camera sees on the measured solid's own border is left as measured: free space ends there. mesh: in the
+    world, of a volume that `fill_unseen` made. Returns [F].
     """
+    h = measured.voxel_size
     centres = mesh.vertices[mesh.faces].mean(axis=1)
-    unseen = ~seen_by_a_camera(centres, cameras, depth, tolerance)
+    at = ((centres - measured.origin) / h).T
+    within = ndimage.map_coordinates(measured.values, at, order=1, mode="nearest") < -_WITHIN_VOXELS * h
+    out = np.zeros(len(centres), np.bool_)
+    out[within] = ~seen_by_a_camera(centres[within], cameras, depth, _LABEL_VOXELS * h)
+    return out
+
+
+def share_of_area(mesh: Mesh, faces: NDArray[np.bool_]) -> float:
+    """What share of a mesh's surface some faces [F] have, 0..1."""
     a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    return unseen, float(area[unseen].sum() / max(area.sum(), 1e-300))
+    return float(area[faces].sum() / max(area.sum(), 1e-300))

@@ -21,6 +21,7 @@ from engine.models.reconviagen.decoders import MeshDecoder
 from engine.models.reconviagen.flexicubes import RawMesh, extract
 from engine.models.reconviagen.latents import LatentFlow
 from engine.models.reconviagen.layers import Context
+from engine.models.reconviagen.preprocess import IMAGE_PX
 from engine.models.reconviagen.residence import on_device, watched, weight_bytes
 from engine.models.reconviagen.sampler import LATENTS, STRUCTURE, Schedule, evaluations, sample
 from engine.models.reconviagen.sparse import Lattice, SparseGrid
@@ -44,6 +45,7 @@ class Networks:
     """The model: how to get each of its networks, in host memory and in the precision it runs in.
 
     layers: the aggregator's layers that are looked at. mean, deviation: of the latents, a number for each channel.
+    image_px: the size of the pictures that they are for.
     """
 
     aggregator: Callable[[], Aggregator]
@@ -59,6 +61,7 @@ class Networks:
     deviation: tuple[float, ...]
     structure_schedule: Schedule = STRUCTURE
     latent_schedule: Schedule = LATENTS
+    image_px: int = IMAGE_PX
 
 
 @dataclass(frozen=True)

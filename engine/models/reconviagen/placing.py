@@ -7,7 +7,7 @@ translation; the best few are then judged by what the cameras would see of them:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,11 +113,16 @@ class _Fit:
         return out
 
 
-def place(mesh: Mesh, colors: NDArray[np.floating[Any]] | None, views: Mapping[ViewName, ObservedView]) -> Placement:
+def place(
+    mesh: Mesh,
+    colors: NDArray[np.floating[Any]] | None,
+    views: Mapping[ViewName, ObservedView],
+    check: Callable[[], None] = lambda: None,
+) -> Placement:
     """Find where the generated object stands.
 
     mesh: in its own frame, z up; a few ten thousand faces do. colors: [V, 3], 0..1, of its vertices; None where they
-    shall not count. views: what the cameras see, Y up.
+    shall not count. views: what the cameras see, Y up. check: called between the fits; may raise to stop.
     Raises AlignmentAmbiguous where the best fit covers the silhouettes by less than 0.85, or leads by too little.
     """
     seen = _seen_points(views)
@@ -125,10 +130,20 @@ def place(mesh: Mesh, colors: NDArray[np.floating[Any]] | None, views: Mapping[V
     trees = cKDTree(seen.place), cKDTree(model.place)
     diagonal = float(np.linalg.norm(np.ptp(seen.place, axis=0)))
     starts = [_start(model, seen, 2 * np.pi * n / _HEADINGS) for n in range(_HEADINGS)]
-    coarse = [_fit(start, model, seen, trees, *_COARSE) for start in starts]
-    best = _distinct(sorted(coarse, key=lambda fit: fit.residual))[:_CANDIDATES]
-    fine = _distinct(sorted((_fit(fit, model, seen, trees, *_FINE) for fit in best), key=lambda fit: fit.residual))
-    judged = sorted((_judge(fit, mesh, colors, views, diagonal), rank) for rank, fit in enumerate(fine))
+
+    def fitted(fits: list[_Fit], effort: tuple[int, int]) -> list[_Fit]:
+        found = []
+        for fit in fits:
+            check()
+            found.append(_fit(fit, model, seen, trees, *effort))
+        return _distinct(sorted(found, key=lambda fit: fit.residual))
+
+    fine = fitted(fitted(starts, _COARSE)[:_CANDIDATES], _FINE)
+    judged = []
+    for rank, fit in enumerate(fine):
+        check()
+        judged.append((_judge(fit, mesh, colors, views, diagonal), rank))
+    judged.sort()
     lead = judged[1][0][0] - judged[0][0][0] if len(judged) > 1 else np.inf
     fit = _fit(fine[judged[0][1]], model, seen, trees, *_LAST)
     cost, iou = _judge(fit, mesh, colors, views, diagonal)

@@ -23,7 +23,7 @@ from engine.mesh import Mesh
 from engine.models.reconviagen.flexicubes import RawMesh
 from engine.models.reconviagen.generate import TFLOP, Means, Networks, generate
 from engine.models.reconviagen.placing import ObservedView, Placement, place
-from engine.models.reconviagen.preprocess import IMAGE_PX, stacked
+from engine.models.reconviagen.preprocess import stacked
 from engine.progress import Checkpoint
 from engine.segment import Segmentation
 from engine.surface.components import keep_parts
@@ -64,17 +64,13 @@ def generate_object(
     networks: Networks,
     means: Means,
     checkpoint: Checkpoint,
-    image_px: int = IMAGE_PX,
 ) -> GeneratedObject:
     """Generate the object that a bundle shows; the bundle's seed decides which one.
 
-    image_px: the size that the networks are for. Before it starts, the log tells how long it will take on a CPU.
     Raises ModelFailed where nothing solid comes of it, and as `generate` does.
     """
-    if means.device.type == "cpu":
-        log.warning("reconviagen.on_cpu", estimated_s=round(estimated_s(means.device)))
     views = [(bundle.rgb[name], segmentation.rgb_alpha[name]) for name in VIEW_NAMES]
-    raw = generate(stacked(views, image_px), networks, means, bundle.options.seed, checkpoint)
+    raw = generate(stacked(views, networks.image_px), networks, means, bundle.options.seed, checkpoint)
     return _solid(raw)
 
 
@@ -93,7 +89,11 @@ def _colors_at(mesh: Mesh, of: Mesh, colors: NDArray[np.float32]) -> NDArray[np.
 
 
 def place_object(
-    found: GeneratedObject, bundle: Bundle, calibration: Calibration, depth: Mapping[ViewName, NDArray[np.float32]]
+    found: GeneratedObject,
+    bundle: Bundle,
+    calibration: Calibration,
+    depth: Mapping[ViewName, NDArray[np.float32]],
+    checkpoint: Checkpoint = lambda fraction: None,
 ) -> tuple[Mesh, Placement]:
     """Place the generated object in the world.
 
@@ -104,7 +104,8 @@ def place_object(
         for name in VIEW_NAMES
     }
     light = _lighter(found)
-    placement = place(light.mesh, light.colors, views)
+    checkpoint(0.0)
+    placement = place(light.mesh, light.colors, views, lambda: checkpoint(0.0))
     M = placement.world_from_model
     log.info("reconviagen.placed", iou=round(placement.iou, 3), lead=round(placement.lead, 3))
     return Mesh(found.mesh.vertices @ M[:3, :3].T + M[:3, 3], found.mesh.faces), placement

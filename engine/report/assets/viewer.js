@@ -148,7 +148,8 @@
         float grey = dot(base, vec3(0.3, 0.6, 0.1));
         base = vec3(0.35 + 0.45 * grey);
         float stripe = step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / 9.0));
-        if (vSeen > 1.5) base = mix(vec3(0.84, 0.16, 0.42), vec3(0.62, 0.05, 0.28), stripe);
+        if (vSeen > 2.5) base = mix(vec3(0.42, 0.28, 0.86), vec3(0.26, 0.13, 0.60), step(0.5, fract((gl_FragCoord.x - gl_FragCoord.y) / 9.0)));
+        else if (vSeen > 1.5) base = mix(vec3(0.84, 0.16, 0.42), vec3(0.62, 0.05, 0.28), stripe);
         else if (vSeen > 0.5) base = vec3(0.93, 0.69, 0.22);
       }
       vec3 lit = base * light + 0.05 * shine;
