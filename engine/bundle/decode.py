@@ -93,9 +93,9 @@ def read_checked(file: ImageFile, limits: Limits) -> Checked:
         check_dimensions(file, read_png_header(io.BytesIO(data)), limits)
         header = check_png(io.BytesIO(data))
     except PngError as error:
-        raise ProblemError(
-            Problem(InvalidFileFormat, file.name, str(error), "Copy or export the file again.")
-        ) from None
+        other = str(error).startswith("is not a PNG but")
+        advice = "Export it again as PNG; renaming is not enough." if other else "Copy or export the file again."
+        raise ProblemError(Problem(InvalidFileFormat, file.name, str(error), advice)) from None
     return Checked(file, data, header, hashlib.sha256(data).hexdigest())
 
 

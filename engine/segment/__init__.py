@@ -26,6 +26,9 @@ _MARGIN_PX = 64  # at 1024²
 _STRAY_EDGES = 0.01
 _STRAY_EDGES_OF_ONE = 0.03
 _EDGES_AT_CONTOUR = 0.15
+_NOT_ITS, _FOLLOWS = 0.1, 0.8
+"""Overlap (IoU) of an alpha channel with the depth's silhouette: below the first it is not the object's, and where the
+reverse is over the second it is inverted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,7 @@ def segment(bundle: Bundle) -> Segmentation:
         alpha = bundle.alpha[view]
         rgb_alpha[view] = drop_specks_of_alpha(alpha) if alpha is not None else drawn[view]
     agreement = {view: _overlap(rgb_alpha[view], depth_mask[view]) for view in VIEW_NAMES}
+    _refuse_inverted(rgb_alpha, depth_mask, [v for v in VIEW_NAMES if v not in unknown and agreement[v] < _NOT_ITS])
     for view, value in agreement.items():
         if value == 0.0:
             raise ValidationFailed(
@@ -83,6 +87,20 @@ def segment(bundle: Bundle) -> Segmentation:
                 view=view,
             )
     return Segmentation(rgb_alpha, depth_mask, agreement)
+
+
+def _refuse_inverted(
+    rgb_alpha: dict[ViewName, NDArray[np.uint8]], depth_mask: dict[ViewName, Mask], suspects: list[ViewName]
+) -> None:
+    """Raise ValidationFailed for alpha channels that cover the background and leave the object out."""
+    inverted = [view for view in suspects if _overlap(255 - rgb_alpha[view], depth_mask[view]) > _FOLLOWS]
+    if inverted:
+        names = ", ".join(f"{RGB_DIR}/{view}.png" for view in inverted)
+        raise ValidationFailed(
+            f"{names}: the alpha channel is inverted: it is opaque around the object and transparent on it.",
+            suggestion="Invert the alpha channel, or export the views without one.",
+            files=inverted,
+        )
 
 
 def drop_specks_of_alpha(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

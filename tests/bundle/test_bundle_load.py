@@ -327,3 +327,10 @@ def test_job_toml(bundle: Path) -> None:
 def test_twins_are_noted(bundle: Path) -> None:
     (bundle / "multi_views" / "back.png").write_bytes((bundle / "multi_views" / "front.png").read_bytes())
     assert load_bundle(bundle).notes == ("multi_views: back.png and front.png are the same image.",)
+
+
+def test_a_renamed_jpeg_is_told_that_renaming_is_not_enough(bundle: Path) -> None:
+    Image.fromarray(view()).save(bundle / "multi_views" / "front.png", "JPEG")
+    with pytest.raises(InvalidFileFormat, match="not a PNG but a JPEG") as caught:
+        load_bundle(bundle)
+    assert "renaming is not enough" in (caught.value.suggestion or "")

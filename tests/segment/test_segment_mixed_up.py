@@ -29,3 +29,11 @@ def test_two_rgb_views_exchanged_are_named() -> None:
     rgb = {**bundle.rgb, "front": bundle.rgb["top"], "top": bundle.rgb["front"]}
     with pytest.raises(ValidationFailed, match=r"multi_views/front\.png shows the outline of depth_renders/top\.png"):
         segment(replace(bundle, rgb=rgb))
+
+
+def test_an_inverted_alpha_channel_is_named() -> None:
+    sample = sample_scene("robot", 40.0, "view_max", "canonical", 256, background="transparent", supersample=1, grid=96)
+    alpha = {v: 255 - a if v in ("left", "top") and a is not None else a for v, a in sample.bundle.alpha.items()}
+    with pytest.raises(ValidationFailed, match="alpha channel is inverted") as caught:
+        segment(replace(sample.bundle, alpha=alpha))
+    assert caught.value.details["files"] == ["left", "top"]
