@@ -39,6 +39,7 @@ from daemon.files import Files
 from daemon.logs import configure_logs
 from daemon.publish.package import ERROR_FILE, package_result
 from daemon.publish.trouble import NO_SPACE
+from daemon.worker.confine import give_up_calls, give_up_privileges
 from daemon.worker.protocol import (
     Cancel,
     Done,
@@ -55,7 +56,7 @@ from daemon.worker.protocol import (
 
 STEP_EVERY_S: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
-_PR_SET_NO_NEW_PRIVS: Final = 38
+_LARGEST_FILE: Final = 16 << 30  # bytes; no result is near it, and no disk is filled by one file that never ends
 _OOM_SCORE: Final = 500  # where memory runs out on the machine, this process goes before the daemon
 
 log = structlog.get_logger(__name__)
@@ -113,8 +114,8 @@ def serve(reconstruct: Reconstruct | None = None, arguments: Sequence[str] | Non
     given = parser.parse_args(arguments)
     line = _take_standard_streams()
     _die_with(given.parent)
-    _limit(given.memory_mb)
     configure_logs("json")
+    _limit(given.memory_mb)
     _Server(line, reconstruct or _engine()).run()
 
 
@@ -146,18 +147,21 @@ def _die_with(parent: int) -> None:
 
 
 def _limit(memory_mb: int) -> None:
+    """Keep no more rights than a job needs: what it reads was dropped by anybody."""
     faulthandler.enable()
-    if sys.platform == "linux":  # what it reads was dropped by anybody: no program that it starts gets more rights
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+    _at_most(resource.RLIMIT_CORE, 0)
+    _at_most(resource.RLIMIT_FSIZE, _LARGEST_FILE)
     if memory_mb:
-        size = memory_mb << 20
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        size = size if hard == resource.RLIM_INFINITY else min(size, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (size, hard))
+        _at_most(resource.RLIMIT_AS, memory_mb << 20)
+    log.info("worker.confined", no_new_privileges=give_up_privileges(), no_network=give_up_calls())
+
+
+def _at_most(what: int, size: int) -> None:
+    """Lower a limit, for this process and all that it starts; one that is lower already stays."""
+    soft, hard = (size if at == resource.RLIM_INFINITY else min(at, size) for at in resource.getrlimit(what))
+    resource.setrlimit(what, (soft, hard))
 
 
 class _Server:

@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from daemon.runner.memory import OomCounts, died_of_memory
+from daemon.states import State
+from tests.daemon_stand_in import COMMAND
+from tests.runner.runner_house import House
 
+COUNTS = ("memory.events", "memory.oom_control")
 EATER = "x = []\nfor _ in range(50): x.append(b'1' * (16 << 20))\ninput()"
 
 
@@ -108,6 +112,22 @@ def test_a_real_kill_for_memory_is_told_from_any_other(group: Path) -> None:
     if not any(group in file.parents for file in counts.by_file):
         pytest.skip(f"the kernel {os.uname().release} does not count here")
     assert died_of_memory(code, counts, [])
+
+
+def test_a_job_that_the_kernel_kills_for_memory_ends_in_model_oom(group: Path, tmp_path: Path) -> None:
+    """Really: its worker lives in the group, and eats more than the group may have."""
+    if not any("oom_kill " in (group / name).read_text() for name in COUNTS if (group / name).exists()):
+        pytest.skip(f"the kernel {os.uname().release} does not count here")
+    enter = ("sh", "-c", f'echo $$ > {group / "cgroup.procs"} && exec "$@"', "sh")
+    house = House(tmp_path, run={"crash_retries": 0}, command=(*enter, *COMMAND))
+    try:
+        job = house.until_state(house.admit(end="eat_memory", options={"quality": "draft"}), State.PUBLISHING, 60)
+        assert job.error is not None
+        assert job.error["code"] == "MODEL_OOM"
+        later = house.until_state(house.admit("b", seed=1), State.PUBLISHING, 60)
+        assert later.outcome is State.SUCCESS
+    finally:
+        house.close()
 
 
 def _others_died(counts: OomCounts, group: Path) -> bool:
