@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from config.errors import MeshdropError
 from config.sections import Inbox, Settings
 from daemon.caretaker import archiving
 from daemon.caretaker.archiving import Outcome
@@ -12,6 +15,7 @@ from daemon.caretaker.notices import Notices
 from daemon.caretaker.sentences import YOU_MAY_DELETE, about_job
 from daemon.clock import Clock
 from daemon.files import Files
+from daemon.intake.markers import STATUS_FILE
 from daemon.intake.snapshot import Snapshot
 from daemon.names import bundle_name
 from daemon.paths import shown_path
@@ -95,6 +99,23 @@ class Caretaker:
         """The entry is gone: take away what lies beside it."""
         self._stays.pop(entry, None)
         self.notices.clear_beside(entry)
+
+    def clear_leftovers(self, names: Iterable[str], entries: Iterable[str]) -> None:
+        """After a start: take away notices beside bundles that went while no daemon could take the notice, too.
+
+        Killed between the two, or the bundle was removed meanwhile. What does not name a job of that bundle stays.
+        names: all in the inbox. entries: those that are bundles.
+        """
+        there = {name for entry in entries for name in (entry, bundle_name(entry))}
+        for name in names:
+            base = name.removesuffix(f".{STATUS_FILE}")
+            job_id = self.notices.job_of(name) if base != name and base not in there else None
+            if job_id is None:
+                continue
+            with suppress(MeshdropError):  # no job of this database
+                job = self._store.job(job_id)
+                if job.id == job_id and base in (job.entry, bundle_name(job.entry)):
+                    self.notices.clear_beside(job.entry, name)
 
     def _failed(self, entry: str, snapshot: Snapshot, job: Job, sentence: str) -> Tended:
         """It stays to be mended, for as long as the settings say, counted while a daemon runs."""

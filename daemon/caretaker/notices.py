@@ -95,14 +95,21 @@ class Notices:
                 if isinstance(found, dict) and set(found) == {"code", "message", "details", "suggestion", "retry"}:
                     self._remove(path)
 
-    def clear_beside(self, entry: str) -> None:
-        """Take away what lies beside an entry that is gone, where the daemon wrote it."""
+    def clear_beside(self, entry: str, written: str | None = None) -> None:
+        """Take away what lies beside an entry that is gone, where the daemon wrote it.
+
+        written: the name of a notice that is known to be an earlier run's.
+        """
         said = self._said.pop(entry, None)
         places = [self._inbox / f"{shape}.{STATUS_FILE}" for shape in self._shapes(entry)]
         for path in places:
-            if said is not None and said.where == path:
+            if (said is not None and said.where == path) or path.name == written:
                 self._remove(path)
         self.clear_error(entry, is_folder=False)
+
+    def job_of(self, name: str) -> str | None:
+        """The job that a notice of this name in the inbox tells of; None where it tells of none, or is no notice."""
+        return _parsed(self._read(self._inbox / name))[1]
 
     def say_of_inbox(self, sentences: list[str]) -> None:
         """Put what concerns no bundle into the inbox's own STATUS.txt; take it away where there is nothing to say."""
@@ -139,11 +146,9 @@ class Notices:
     def _found(self, entry: str, is_folder: bool) -> _Said:
         """What an earlier run wrote."""
         for path in self.places(entry, STATUS_FILE, is_folder=is_folder):
-            text = (self._read(path) or b"").decode(errors="replace")
-            sentence, _, rest = text.partition("\n\nJob:")
-            if rest:
-                job_id = rest.split("\n")[0].strip()
-                return _Said(sentence, None if job_id == "none yet" else job_id, path)
+            sentence, job_id = _parsed(self._read(path))
+            if sentence is not None:
+                return _Said(sentence, job_id, path)
         return _Said("", None)
 
     def _read(self, path: Path) -> bytes | None:
@@ -166,3 +171,12 @@ class Notices:
     def _remove(self, path: Path) -> None:
         with suppress(OSError):
             self._files.unlink(path)
+
+
+def _parsed(data: bytes | None) -> tuple[str | None, str | None]:
+    """The sentence and the job of a STATUS.txt; None, None where it is none, the job None where it tells of none."""
+    sentence, _, rest = (data or b"").decode(errors="replace").partition("\n\nJob:")
+    if not rest:
+        return None, None
+    job_id = rest.split("\n")[0].strip()
+    return sentence, None if job_id == "none yet" else job_id

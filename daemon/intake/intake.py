@@ -251,6 +251,7 @@ class Intake:
                 self._look_at(entry, now_s)
         self._scanned_s, self._scan_s = now_s, now_s + period_s
         if first:
+            self._caretaker.clear_leftovers(names, listing.entries)
             log.info("intake.scanned", inbox=self._inbox.name, entries=len(listing.entries))
 
     def _top_of(self, name: str) -> tuple[int, int, int] | None:
