@@ -10,7 +10,7 @@ SCORER ?=
 SCORER_VIEWS ?=
 COLD ?=
 
-.PHONY: setup run serve test test-all proof soak lint docs pictures bench bench-refine install uninstall clean
+.PHONY: setup run serve test test-all proof fuzz soak lint docs pictures bench bench-refine install uninstall clean
 
 # --no-compile: most of the 10,000 modules are never imported, and those that are are compiled then.
 setup: $(VENV)/.ready
@@ -41,10 +41,17 @@ test-all: setup
 # Breaks the daemon in every known way and writes what came out into docs/reliability.md; soak: the same for hours.
 MINUTES ?= 25
 HOURS ?= 8
-proof: setup
+proof: setup fuzz
 	$(BIN)/python -m tests.proof --minutes $(MINUTES)
 
-soak: setup
+# What feeds the readers inputs that reach ever more of their code; nothing else needs it, so it has a folder of its own.
+fuzz: .cache/atheris/.ready
+
+.cache/atheris/.ready: $(VENV)/.ready
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .cache/atheris atheris==2.3.0 \
+		&& touch $@
+
+soak: setup fuzz
 	$(BIN)/python -m tests.proof --minutes $$(( $(HOURS) * 60 )) --random-kills 100000 --kills 1000 --stream-s 3600
 
 lint: setup

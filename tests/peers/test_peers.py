@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ import pytest
 from config.bundle_layout import IMAGE_DIRS, VIEW_NAMES
 from daemon.states import State
 from tests.daemon_stand_in import ROOT, make_bundle, make_zip
+from tests.proof.amounts import amount, tell
 from tests.service.conftest import make_daemon  # noqa: F401 - a fixture
 from tests.service.daemon_process import Daemon, until
 
@@ -356,27 +358,37 @@ def test_samba(daemon: Daemon, samba: int) -> None:
 
 
 def test_two_hundred_writers_at_their_own_pace(make_daemon: Callable[..., Daemon]) -> None:  # noqa: F811
-    """A few at once here; the long version is in the soak tests."""
+    """PROOF_WRITERS of them, eight at a time; every second one preallocates; pauses up to four times the quiet time."""
+    writers = amount("writers", 8)
     daemon = make_daemon(intake__quiet_s=0.5).start()
-    bundles = [make_bundle(daemon.folder / "made" / f"b{number}", seed=number) for number in range(8)]
+    bundles = [make_bundle(daemon.folder / "made" / f"b{number}", seed=number % 40) for number in range(writers)]
+    early: list[str] = []
 
-    def write(bundle: Path, pause_s: float) -> None:
-        for name in NAMES:
-            target = daemon.inbox / bundle.name / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            data = (bundle / name).read_bytes()
-            with target.open("wb", buffering=0) as file:
+    def taken(name: str) -> bool:
+        with daemon.store() as store:
+            return store.last_job("inbox", name) is not None
+
+    def write(number: int) -> None:
+        chance, bundle = random.Random(number), bundles[number]
+        files = {name: (bundle / name).read_bytes() for name in NAMES}
+        folder = daemon.inbox / bundle.name
+        for name, data in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if number % 2:
+                (folder / name).write_bytes(bytes(len(data)))
+        for name, data in chance.sample(sorted(files.items()), len(files)):
+            with (folder / name).open("r+b" if number % 2 else "wb", buffering=0) as file:
                 file.write(data[:100])
-                time.sleep(pause_s)
+                time.sleep(chance.choice((0.0, 0.02, 0.05, 0.1, 2.0)))
+                if taken(bundle.name):
+                    early.append(f"{bundle.name}/{name}")
                 file.write(data[100:])
 
-    threads = [
-        threading.Thread(target=write, args=(bundle, 0.02 * (1 + number % 4))) for number, bundle in enumerate(bundles)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(8) as pool:
+        for running in [pool.submit(write, number) for number in range(writers)]:
+            running.result()
     for bundle in bundles:
-        assert daemon.job(bundle.name).state is State.SUCCESS
+        assert daemon.job(bundle.name, patience_s=60).state is State.SUCCESS
+    assert not early
     assert len(daemon.jobs()) == len(bundles)
+    tell("writers", writers=writers, early=len(early))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ def told(name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def tell(name: str, **figures: Any) -> None:
-    """Print what came out, and keep it for the report where one is being made."""
+def tell(name: str, *, add: Sequence[str] = (), **figures: Any) -> None:
+    """Print what came out, and keep it for the report where one is being made. add: figures that runs add up."""
+    before = told(name)
+    figures |= {key: figures[key] + before.get(key, 0) for key in add}
     print(f"{name}: {figures}")
     folder = os.environ.get("PROOF_FIGURES")
     if folder:

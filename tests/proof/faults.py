@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import daemon.files
 from daemon.files import Files
+from tests.daemon_stand_in import ROOT
+
+FILES = daemon.files.__file__
+DAEMON = f"{ROOT / 'daemon'}/"
 
 
 class Killed(BaseException):
@@ -40,6 +47,8 @@ class FaultyFiles(Files):
     """The real file system, until call `at`.
 
     times: so many calls from there on fail; None: all, until `mend`. where: only calls below this folder count.
+    role: says what a path is, whichever bundle it belongs to; asked for `points` and `fail_at_point`.
+    points: every point that was passed, while it is a dict: how often.
     """
 
     def __init__(self) -> None:
@@ -47,6 +56,8 @@ class FaultyFiles(Files):
         self.calls = 0
         self.hit: tuple[str, Path] | None = None
         self.where: Path | None = None
+        self.role: Callable[[Path], str] = str
+        self.points: Counter[str] | None = None
         self._locks: set[int] = set()
         self.dead = False
 
@@ -54,6 +65,11 @@ class FaultyFiles(Files):
         self.at: int | None = None
         self.error: Callable[[], BaseException] = OSError
         self.times: int | None = 1
+        self.point: str | None = None
+
+    def fail_at_point(self, point: str, error: Callable[[], BaseException]) -> None:
+        """Let the first call at a point fail."""
+        self.calls, self.at, self.error, self.times, self.hit, self.point = 0, None, error, 1, None, point
 
     def fail(self, at: int, error: Callable[[], BaseException], times: int | None = 1) -> None:
         self.calls, self.at, self.error, self.times, self.hit = 0, at, error, times, None
@@ -73,6 +89,12 @@ class FaultyFiles(Files):
         if self.where is not None and not path.is_relative_to(self.where):
             return
         self.calls += 1
+        if self.points is not None or self.point is not None:
+            here = _point(name, self.role(path))
+            if self.points is not None:
+                self.points[here] += 1
+            if here == self.point:
+                self.at, self.point = self.calls, None
         if self.at is None or self.calls < self.at or (self.times is not None and self.calls >= self.at + self.times):
             return
         if self.hit is None:
@@ -119,6 +141,18 @@ class FaultyFiles(Files):
     def close(self, descriptor: int) -> None:
         self._locks.discard(descriptor)
         super().close(descriptor)
+
+
+def _point(name: str, role: str) -> str:
+    """A call as the program's text sees it: what, on which kind of path, and the lines that led to it."""
+    lines = []
+    frame = inspect.currentframe()
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(DAEMON) and file != FILES:
+            lines.append(f"{file[len(DAEMON) :]}:{frame.f_lineno}")
+        frame = frame.f_back
+    return f"{name} {role} < {' < '.join(lines)}"
 
 
 def _faulty(name: str) -> Any:

@@ -306,6 +306,7 @@ class House:
                 assert job.error["message"]
             self._check_history(job)
         assert not [path for path in self.outbox.iterdir() if path.name.startswith(".partial-")]
+        assert not notices_beside_nothing(self.inbox)
 
     def _check_history(self, job: Job) -> None:
         before: State | None = None
@@ -328,6 +329,18 @@ def check_whole(folder: Path) -> None:
         data = (folder / name).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (facts["bytes"], facts["sha256"]), folder / name
     assert not [name for name in names if name.endswith(".tmp")]
+
+
+def notices_beside_nothing(inbox: Path) -> list[str]:
+    """Notices of jobs whose bundle is no longer there."""
+    names = {path.name for path in inbox.iterdir()}
+    return [
+        name
+        for name in names
+        if name.endswith(".STATUS.txt")
+        and not {name.removesuffix(".STATUS.txt"), name.replace(".STATUS.txt", ".zip")} & names
+        and "none yet" not in (inbox / name).read_text()
+    ]
 
 
 def content_of(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -19,7 +19,7 @@ from daemon.states import FINAL, State
 from daemon.store import DATABASE_NAME, Job, open_store
 from tests.daemon_stand_in import ROOT
 from tests.daemon_stand_in.bundles import make_bundle, make_zip
-from tests.proof.house import check_whole, remove
+from tests.proof.house import check_whole, notices_beside_nothing
 from tests.proof.victim import ARMED, STEPS
 
 SETTINGS = """
@@ -149,11 +149,10 @@ class Prey:
     # -- what is dropped, and what becomes of it ----------------------------------------------------------------
 
     def drop(self, name: str, *, seed: int = 0, bad: bool = False, cancel: bool = False, **words: Any) -> None:
+        """seed: of job.toml: the same one is the same job. To make other images takes more time than a kill."""
         made = self.folder / f"made-{name}"
-        if name.endswith(".zip"):
-            make_zip(made, seed=seed, **words)
-        else:
-            make_bundle(made, seed=seed, **words)
+        make = make_zip if name.endswith(".zip") else make_bundle
+        make(made, job=f"seed = {seed}\n", **words)
         if bad:
             (made / "depth_renders" / "top.png").write_bytes(b"\xff\xd8\xff\xe0 a JPEG")
         if cancel:
@@ -166,28 +165,49 @@ class Prey:
         with open_store(self.state, clock=SystemClock(), create=False) as store:
             return store.jobs()
 
+    def ends(self, names: Sequence[str]) -> list[tuple[str, str, State, str | None]]:
+        """Entry, job, state and reason of what is recorded of these bundles: read as cheaply as can be."""
+        if not (self.state / DATABASE_NAME).exists():
+            return []
+        with closing(sqlite3.connect(self.state / DATABASE_NAME, timeout=20)) as connection:
+            try:
+                rows = connection.execute("SELECT entry, id, state, hold_reason FROM jobs").fetchall()
+            except sqlite3.OperationalError:  # no tables yet
+                return []
+        found = [
+            (raw.decode("utf-8", "surrogateescape"), job, State(state), reason) for raw, job, state, reason in rows
+        ]
+        return [each for each in found if each[0] in names]
+
     def settle(self, names: Sequence[str], within_s: float = 60.0, *, may_die: bool = False) -> bool:
         """Wait until each of these bundles has its end and nothing of it is left to be done; False where it died."""
         end_s = time.monotonic() + within_s
         while True:
             if may_die and self.has_ended():
                 return False
-            jobs = {job.entry: job for job in self.jobs() if job.entry in names}
-            done = len(jobs) == len(names) and all(job.state in FINAL for job in jobs.values())
-            if done and all(job.state is State.FAILURE or self._is_away(job) for job in jobs.values()):
+            told = self.ends(names)
+            done = {entry for entry, _, _, _ in told} == set(names) and all(state in FINAL for _, _, state, _ in told)
+            if done and all(state is State.FAILURE or self._is_away(entry) for entry, _, state, _ in told):
                 return True
-            told = [(job.entry, job.state, job.hold_reason) for job in jobs.values()]
             assert time.monotonic() < end_s, f"{told} {self.tail()}"
             time.sleep(0.05)
 
-    def _is_away(self, job: Job) -> bool:
-        return not (self.inbox / job.entry).exists()
+    def _is_away(self, entry: str) -> bool:
+        return not (self.inbox / entry).exists()
+
+    def look(self) -> None:
+        """At any moment: the database is sound, and no result that can be seen is half one."""
+        if (self.state / DATABASE_NAME).exists():
+            with closing(sqlite3.connect(self.state / DATABASE_NAME, timeout=20)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+                assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        for path in self.outbox.iterdir():
+            if path.is_dir() and not path.name.startswith("."):
+                check_whole(path)
 
     def check(self, wanted: dict[str, State]) -> None:
-        """Nothing is lost, nothing was done twice, nothing half done can be seen."""
-        with closing(sqlite3.connect(self.state / DATABASE_NAME, timeout=20)) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        """At the end: nothing is lost, nothing was done twice, nothing half done can be seen."""
+        self.look()
         jobs: dict[str, list[Job]] = {}
         for job in self.jobs():
             jobs.setdefault(job.entry, []).append(job)
@@ -205,11 +225,10 @@ class Prey:
                 path.name for archive in ("_done", "_cancelled") for path in (self.inbox / archive).glob(f"*-{job.id}*")
             ]
             assert len(archived) == (0 if state is State.FAILURE else 1), f"{name}: {archived}"
+        end_s = time.monotonic() + 20.0
+        while left := notices_beside_nothing(self.inbox):  # taken away last of all
+            assert time.monotonic() < end_s, left
+            time.sleep(0.1)
         known = {job.id for some in jobs.values() for job in some}
         assert set(found) <= known
         assert not [path.name for path in self.outbox.iterdir() if path.name.startswith(".partial-")]
-
-    def sweep(self, names: Sequence[str]) -> None:
-        """Take away what stays in the inbox."""
-        for name in names:
-            remove(self.inbox / name)

@@ -5,8 +5,11 @@ A test is named as pytest names it, without its parameters. A figure is a format
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from daemon.store.migrate import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that belong together."""
+    """Rows that belong together. letter: begins the names of its rows, K1, K2 and so on."""
 
+    letter: str
     title: str
     words: str
     rows: tuple[Row, ...]
@@ -59,6 +63,9 @@ JOBS = "tests/store/test_store_jobs.py::"
 ORDER = "tests/store/test_store_order.py::"
 LIVE = "tests/status/test_status_live.py::"
 CARETAKER_PERMISSIONS = "tests/caretaker/test_caretaker_permissions.py::"
+CARETAKER_ARCHIVES = "tests/caretaker/test_caretaker_archives.py::"
+BUNDLE_LOAD = "tests/bundle/test_bundle_load.py::"
+BUNDLE_PNG = "tests/bundle/test_bundle_png.py::"
 COMMANDS_DAEMON = "tests/commands/test_commands_daemon.py::"
 INSTALL_UNITS = "tests/install/test_install_units.py::"
 INTAKE_MANY = "tests/intake/test_intake_many.py::"
@@ -69,12 +76,14 @@ RULES_06_MARKERS = "tests/rules/test_rules_06_markers.py::"
 RULES_07_MODES = "tests/rules/test_rules_07_modes.py::"
 RULES_08_SPOOL = "tests/rules/test_rules_08_spool.py::"
 RULES_12_TO_14_WHOLE = "tests/rules/test_rules_12_to_14_whole.py::"
+CONFINED = "tests/runner/test_runner_confined.py::"
 RUNNER_GPU = "tests/runner/test_runner_gpu.py::"
 RUNNER_MEMORY = "tests/runner/test_runner_memory.py::"
 STATUS_EXPLAIN = "tests/status/test_status_explain.py::"
 STORE_MACHINE = "tests/store/test_store_machine.py::"
 
 KILLED: Final = Part(
+    "K",
     "Killed",
     "The process is ended by SIGKILL and started again. Nothing may be lost, done twice or half published, the "
     "database has to pass `PRAGMA integrity_check`, and the queue has to run again within 10 s.",
@@ -132,6 +141,7 @@ KILLED: Final = Part(
 )
 
 FAULTY: Final = Part(
+    "D",
     "Disks and shares that fail",
     "Infrastructure holds a job and never fails it; once the fault is gone everything comes to its end by itself.",
     (
@@ -140,8 +150,17 @@ FAULTY: Final = Part(
             "no hang, no refusal, nothing partial; all N",
             (FAULTS + "test_any_call_fails_once", FAULTS + "test_one_call_in_many_fails_once"),
             {
-                "faults_once": "{stories} stories ({errors}); {failures} failures; calls in a story: {calls}; the "
-                "longest took {longest_s} s of its own clock"
+                "faults_once": "{stories} stories ({errors}); {failures} failures; calls in a story: {calls}; each of "
+                "them has failed with: {every_call_of}; the longest story took {longest_s} s of its own clock"
+            },
+        ),
+        Row(
+            "A call at every point of the program fails once: what is called, on which kind of file, from which lines",
+            "no hang, no refusal, nothing partial; all points, each of the four errors",
+            (FAULTS + "test_a_call_at_every_point_fails_with_each_error",),
+            {
+                "faults_points": "{struck_of} of {of}: {points} points in all stories; {failures} failures; "
+                "the longest story took {longest_s} s of its own clock"
             },
         ),
         Row(
@@ -165,7 +184,10 @@ FAULTY: Final = Part(
             "ENOSPC on state: database and spool",
             "held, never quarantined; resumes in 60 s",
             (REAL + "test_a_full_disk_holds_and_resumes", SPOOL + "test_a_really_full_disk_holds_and_goes_on"),
-            {"full_state": "done {resumed_s} s after space was there"},
+            {
+                "full_state": "done {resumed_s} s after space was there",
+                "full_spool": "the spool alone on a full disk: {resumed_s} s",
+            },
         ),
         Row(
             "ENOSPC on the inbox",
@@ -183,6 +205,15 @@ FAULTY: Final = Part(
             {"read_only_outbox": "done {resumed_s} s after it could be written"},
         ),
         Row(
+            "The disk of the inbox, or of the state folder, is given up by the kernel: read-only under open files",
+            "the daemon lives, no job fails; done after the disk was checked",
+            (REAL + "test_a_disk_that_the_kernel_has_given_up",),
+            {
+                "given_up_inbox": "inbox: done at once, put away after the restart",
+                "given_up_state": "state: done {resumed_s} s after the restart",
+            },
+        ),
+        Row(
             "A share is unmounted and mounted again",
             "0 false deletes, 0 second runs, nothing written below the mount point",
             (
@@ -191,6 +222,15 @@ FAULTY: Final = Part(
                 INBOX + "test_a_vanished_share_is_no_deletion",
             ),
             {"remounted_outbox": "done {resumed_s} s after the mount, {runs} run"},
+        ),
+        Row(
+            "A share is away for 10 minutes, with jobs running, waiting and half copied",
+            "0 false deletes, 0 second runs, resumes within 2 polls",
+            (REAL + "test_a_share_that_is_away_for_long",),
+            {
+                "away": "away {away_s} s; what was completed meanwhile was taken {resumed_s} s after the mount, with "
+                "polls every second and a quiet time of 0.5 s; {runs} run each"
+            },
         ),
         Row(
             "A share that freezes (the FUSE server is stopped)",
@@ -205,6 +245,7 @@ FAULTY: Final = Part(
 )
 
 PROCESSES: Final = Part(
+    "P",
     "Processes that fail",
     "One child process runs the jobs; whatever becomes of it, the daemon and the queue go on.",
     (
@@ -222,6 +263,7 @@ PROCESSES: Final = Part(
             "one try at a lower quality, then MODEL_OOM",
             (
                 RUN + "test_a_limit_of_memory_ends_in_model_oom",
+                RUNNER_MEMORY + "test_a_job_that_the_kernel_kills_for_memory_ends_in_model_oom",
                 RUNNER_MEMORY + "test_a_real_kill_for_memory_is_told_from_any_other",
                 RUN + "test_memory_that_ran_out_is_tried_at_a_lower_quality",
             ),
@@ -242,7 +284,10 @@ PROCESSES: Final = Part(
         Row(
             "It floods progress",
             "written down four times a second at most",
-            (STATES + "test_progress_is_written_down_at_most_four_times_a_second",),
+            (
+                STATES + "test_progress_is_written_down_at_most_four_times_a_second",
+                RUN + "test_jobs_run_one_after_the_other_in_a_warm_worker",
+            ),
         ),
         Row(
             "The daemon dies while publishing, or when a result is whole and not recorded",
@@ -256,10 +301,12 @@ PROCESSES: Final = Part(
             "The clock jumps a day, both ways",
             "no early, late or stuck job",
             (
+                REAL + "test_a_real_clock_that_jumps_a_day",
                 INBOX + "test_a_clock_that_jumps_a_day_changes_nothing",
                 STATES + "test_the_wall_clock_stops_nothing",
                 MODEL + "test_whatever_happens",
             ),
+            {"clock": "{jumps} jumps of a real daemon's clock; the slowest bundle took {slowest_s} s"},
         ),
         Row(
             "Two daemons on one inbox, or on one state folder",
@@ -290,7 +337,10 @@ PROCESSES: Final = Part(
                 UPGRADE + "test_every_version_is_brought_up_with_its_jobs",
                 STORE + "test_a_migration_that_fails_changes_nothing",
             ),
-            {"upgrade_0001": "from 0001: {jobs} jobs, one in every state, to {to}"},
+            {
+                f"upgrade_{version}": f"from {version}: {{jobs}} jobs, one in every state, to {{to}}"
+                for version in VERSIONS
+            },
         ),
         Row(
             "The database is of a later version",
@@ -304,6 +354,7 @@ PROCESSES: Final = Part(
 )
 
 LOAD: Final = Part(
+    "L",
     "Load",
     "Processor time, memory and descriptors, so that a busy machine does not blur the figures.",
     (
@@ -320,6 +371,7 @@ LOAD: Final = Part(
                 WRITERS + "test_nothing_is_taken_before_it_has_been_written",
                 PEERS + "test_two_hundred_writers_at_their_own_pace",
             ),
+            {"writers": "{writers} real ones, {early} early; and 200 simulated ones with pauses of up to a minute"},
         ),
         Row(
             "The kernel's queue of events overflows, really",
@@ -358,6 +410,7 @@ LOAD: Final = Part(
 )
 
 HARMFUL: Final = Part(
+    "H",
     "Hostile input",
     "See [threat-model.md](threat-model.md) for what somebody who can drop bundles can and can't do.",
     (
@@ -369,13 +422,14 @@ HARMFUL: Final = Part(
                 HOSTILE + "test_mutations_of_the_corpus",
                 HOSTILE + "test_any_bytes",
                 HOSTILE + "test_any_options",
+                HOSTILE + "test_what_coverage_leads_to",
             ),
             {
                 "fuzz_zip": "zip: {inputs} mutations, {opened} of which open",
                 "fuzz_png": "PNG: {inputs}",
                 "fuzz_job": "job.toml: {inputs}",
                 "fuzz_name": "names: {inputs}",
-                "atheris_zip": "coverage-guided, zip: {inputs} in {seconds} s",
+                "atheris_zip": "guided by coverage, zip: {inputs} in {seconds} s",
                 "atheris_png": "PNG: {inputs} in {seconds} s",
                 "atheris_job": "job.toml: {inputs} in {seconds} s",
                 "atheris_name": "names: {inputs} in {seconds} s",
@@ -421,10 +475,13 @@ HARMFUL: Final = Part(
         ),
         Row(
             "PNG bomb, truncated, bad CRC, lying IHDR",
-            "refused before a full decode",
+            "refused before a full decode, in 256 MiB",
             (
                 ZIP + "test_a_png_that_lies_of_its_size_is_refused_unread",
                 INBOX + "test_a_truncated_file_is_waited_for_and_then_refused",
+                BUNDLE_LOAD + "test_a_huge_header_is_refused_before_decoding",
+                BUNDLE_LOAD + "test_damaged_files_are_all_named",
+                BUNDLE_PNG + "test_image_data_that_lies_is_refused",
             ),
         ),
         Row(
@@ -437,8 +494,15 @@ HARMFUL: Final = Part(
         ),
         Row(
             "The worker's rights",
-            "no new privileges, no core files, the memory that the settings allow",
-            (HOSTILE + "test_the_worker_has_no_more_rights_than_it_needs",),
+            "no network, no new privileges, no other process's memory, no core files, limits of file size and memory",
+            (
+                CONFINED + "test_there_is_no_network_for_any_thread_or_program",
+                CONFINED + "test_nobody_else_s_memory_no_mounts_and_no_other_way_to_sockets",
+                CONFINED + "test_the_worker_of_a_daemon_is_confined",
+                CONFINED + "test_files_have_a_largest_size_and_none_is_dumped",
+                CONFINED + "test_kernels_are_compiled_and_tensors_multiplied_all_the_same",
+                HOSTILE + "test_the_worker_has_no_more_rights_than_it_needs",
+            ),
         ),
         Row(
             "`systemd-analyze security`",
@@ -449,6 +513,7 @@ HARMFUL: Final = Part(
 )
 
 REPORTED: Final = Part(
+    "U",
     "What users of other hot folders report",
     "Each of these was reported of another program.",
     (
@@ -612,8 +677,9 @@ REPORTED: Final = Part(
 )
 
 RULES: Final = Part(
-    "The rules of the share",
-    "See [hot-folder.md](hot-folder.md) for what each says in full.",
+    "R",
+    "The rules of the share, the states and the codes",
+    "See [hot-folder.md](hot-folder.md) and [errors.md](errors.md) for what each says in full.",
     (
         Row(
             "1. A path is not a job",
@@ -622,6 +688,9 @@ RULES: Final = Part(
                 RULES_01_ARCHIVE + "test_written_between_the_look_and_the_rename_it_is_given_back_and_taken_anew",
                 INBOX + "test_what_changed_while_it_ran_is_not_archived_but_taken_anew",
                 SPOOL + "test_a_folder_that_was_removed_says_so",
+                INBOX + "test_what_changed_before_it_was_copied_replaces_its_job",
+                RULES_01_ARCHIVE + "test_a_polled_bundle_that_has_changed_is_not_put_away_although_lstat_says_nothing",
+                WHOLE + "test_input_deleted_while_it_runs",
             ),
         ),
         Row(
@@ -632,6 +701,8 @@ RULES: Final = Part(
                 GATE + "test_times_of_files_are_never_compared_with_a_clock",
                 GATE + "test_quiet_needs_two_looks_however_late_the_first_one_is",
                 INBOX + "test_polled_inboxes_need_two_unchanged_polls",
+                GATE + "test_the_daemons_own_files_markers_and_leftovers_are_no_change",
+                RULES_01_ARCHIVE + "test_a_polled_bundle_that_still_grows_is_seen_by_opening_it",
             ),
         ),
         Row(
@@ -642,12 +713,17 @@ RULES: Final = Part(
                 + "test_a_notice_comes_ten_seconds_after_the_last_change_and_never_for_what_is_no_bundle",
                 RULES_03_NOTICES + "test_a_notice_is_written_only_where_it_says_something_else_over_restarts_too",
                 CARETAKER_PERMISSIONS + "test_a_foreign_bundle_is_run_stays_and_is_told_so_beside_it",
+                CARETAKER_PERMISSIONS + "test_an_unreadable_file_is_waited_for_told_and_holds_nobody_up",
+                CARETAKER_PERMISSIONS + "test_an_inbox_that_can_not_be_written_is_read_all_the_same",
             ),
         ),
         Row(
             "4. Archiving is best effort",
             "changes no state; never taken again",
-            (RULES_01_ARCHIVE + "test_a_refused_archive_changes_no_state_and_is_never_taken_again",),
+            (
+                RULES_01_ARCHIVE + "test_a_refused_archive_changes_no_state_and_is_never_taken_again",
+                RULES_01_ARCHIVE + "test_what_was_refused_and_is_then_changed_is_a_new_drop",
+            ),
         ),
         Row(
             "5. An input error leaves the bundle where it is",
@@ -656,6 +732,7 @@ RULES: Final = Part(
                 INBOX + "test_mending_one_file_after_a_failure_is_enough",
                 RETENTION + "test_by_default_nothing_is_ever_deleted",
                 RETENTION + "test_what_the_database_does_not_know_stays",
+                CARETAKER_ARCHIVES + "test_a_refused_bundle_stays_its_time_over_restarts_and_then_is_put_away",
             ),
         ),
         Row(
@@ -665,6 +742,10 @@ RULES: Final = Part(
                 MARKERS + "test_spellings",
                 RULES_06_MARKERS + "test_the_history_says_who_cancelled_and_a_marker_that_stays_never_applies_again",
                 MARKERS + "test_a_marker_beside_nothing_is_answered_after_a_while",
+                GATE + "test_ready_never_skips_the_content_check",
+                RULES_06_MARKERS + "test_ready_with_files_missing_waits_a_minute_and_one_more_file_is_enough",
+                RULES_06_MARKERS + "test_a_job_toml_from_a_windows_editor_is_read",
+                RULES_06_MARKERS + "test_a_zip_is_cancelled_beside_it",
             ),
         ),
         Row(
@@ -673,6 +754,7 @@ RULES: Final = Part(
             (
                 RULES_07_MODES + "test_people_of_the_outboxs_group_may_use_and_remove_what_is_published",
                 RULES_07_MODES + "test_shares_that_refuse_modes_and_groups_get_their_results_with_one_warning",
+                PUBLISH + "test_modes_and_group_are_the_settings_whatever_the_umask",
             ),
         ),
         Row(
@@ -682,6 +764,9 @@ RULES: Final = Part(
                 RULES_08_SPOOL + "test_admission_keeps_nothing",
                 RULES_08_SPOOL + "test_no_room_is_no_room_wherever_it_shows",
                 SPOOL + "test_two_jobs_are_copied_ahead",
+                SPOOL + "test_the_spool_has_a_limit_but_one_job_always_fits",
+                SPOOL + "test_what_was_changed_before_it_was_copied_is_taken_anew",
+                SPOOL + "test_a_file_that_can_t_be_read_holds_its_job_alone",
             ),
         ),
         Row(
@@ -691,6 +776,8 @@ RULES: Final = Part(
                 PUBLISH + "test_any_call_may_fail_for_long",
                 PUBLISH + "test_what_is_there_in_any_form_is_taken",
                 PUBLISH + "test_retries_grow_to_a_minute_and_then_the_job_is_held",
+                PUBLISH + "test_two_names_that_clash_get_two_folders_and_one_latest",
+                STATES + "test_killed_between_result_and_record_the_engine_does_not_run_twice",
             ),
         ),
         Row(
@@ -700,6 +787,7 @@ RULES: Final = Part(
                 LIVE + "test_only_on_change",
                 LIVE + "test_at_most_every_refresh_s",
                 LIVE + "test_a_refusal_is_three_tries_and_then_the_next_tick",
+                RULES_03_NOTICES + "test_a_notice_that_can_not_be_written_is_given_up_for_a_while_and_delays_nothing",
             ),
         ),
         Row(
@@ -709,6 +797,9 @@ RULES: Final = Part(
                 WHOLE + "test_the_same_content_again_is_answered",
                 ANSWERS + "test_only_a_whole_result_answers",
                 REBUILD + "test_everything_comes_back",
+                ANSWERS + "test_the_same_name_gets_no_new_folder",
+                ANSWERS + "test_another_name_gets_its_own_complete_folder",
+                ANSWERS + "test_force_runs",
             ),
         ),
         Row(
@@ -719,6 +810,8 @@ RULES: Final = Part(
                 PUBLISH + "test_no_path_below_the_outbox_is_over_140_bytes",
                 INBOX + "test_a_zip_and_a_folder_of_one_name_are_two_jobs",
                 INBOX + "test_loose_files_and_folders_of_bundles_get_a_sentence_in_the_inbox",
+                GATE + "test_one_or_two_wrapping_folders_are_looked_through",
+                PUBLISH + "test_the_daemons_own_names_are_not_given_away",
             ),
         ),
         Row(
@@ -729,6 +822,8 @@ RULES: Final = Part(
                 ORDER + "test_who_drops_many_does_not_keep_others_waiting",
                 RUNNER_GPU + "test_a_gpu_in_use_is_waited_for_and_given_back",
                 ROOTS + "test_another_share_in_its_place_is_refused",
+                ORDER + "test_the_highest_priority_is_first",
+                WHOLE + "test_a_second_daemon_is_refused_and_told_of_the_first",
             ),
         ),
         Row(
@@ -739,12 +834,39 @@ RULES: Final = Part(
                 STATUS_EXPLAIN + "test_windows_and_mac_paths",
             ),
         ),
+        Row(
+            "The states",
+            "no way but the machine's; each step one log record; a cancel that has to be confirmed",
+            (
+                STORE_MACHINE + "TestStoreAgainstModel",
+                STORE_MACHINE + "test_the_database_itself_refuses_ways_that_do_not_exist",
+                JOBS + "test_each_step_is_one_log_record",
+                MARKERS + "test_two_steps_where_the_settings_ask_for_them",
+                MARKERS + "test_an_unconfirmed_cancel_runs_out",
+                WHOLE + "test_quality_failure_publishes_everything",
+            ),
+        ),
+        Row(
+            "The codes",
+            "what is wrong has its code: input fails, infrastructure holds, the engine's end is told",
+            (
+                RUN + "test_what_the_engine_raises_has_a_code",
+                RULES_12_TO_14_WHOLE + "test_bad_input_is_told_where_it_lies_and_in_the_outbox_and_the_daemon_goes_on",
+                WHOLE + "test_a_crash_ends_the_job_and_not_the_daemon",
+            ),
+        ),
     ),
 )
 
 PARTS: Final = (KILLED, FAULTY, PROCESSES, LOAD, HARMFUL, REPORTED, RULES)
 
 
-def all_tests() -> list[str]:
-    """Every test that a row names, once."""
-    return list(dict.fromkeys(test for part in PARTS for row in part.rows for test in row.tests))
+def named() -> dict[str, Row]:
+    """The rows by their names: the part's letter and the number in it."""
+    return {f"{part.letter}{number}": row for part in PARTS for number, row in enumerate(part.rows, 1)}
+
+
+def all_tests(names: Sequence[str] = ()) -> list[str]:
+    """Every test that these rows name, or any where none is given, once. Raises KeyError."""
+    rows = [named()[name] for name in names] if names else list(named().values())
+    return list(dict.fromkeys(test for row in rows for test in row.tests))

@@ -36,6 +36,7 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
         "mkdir state/spool/<id>/input.partial/depth_renders",
         "write state/spool/<id>/input.partial/multi_views/<view>.png",
         "write state/spool/<id>/input.partial/depth_renders/<view>.png",
+        "write state/spool/<id>/input.partial/job.toml",
         "fsync_folder state/spool/<id>/input.partial/multi_views",
         "fsync_folder state/spool/<id>/input.partial/depth_renders",
         "fsync_folder state/spool/<id>/input.partial",
@@ -122,18 +123,6 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 """The kind of bundle that passes a step, and the steps that it passes before any other kind does."""
-
-ONCE: Final = frozenset(
-    {
-        "mkdir state/spool",
-        "mkdir inbox/_done",
-        "chmod inbox/_done",
-        "mkdir inbox/_cancelled",
-        "chmod inbox/_cancelled",
-        *STEPS["start"],
-    }
-) - {"commit beat"}
-"""Steps that a folder passes once: each kill at them is in folders of its own."""
 
 
 def all_steps() -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from config.errors import MeshdropError
 from daemon.states import State
 from tests.proof.house import House, scratch
+from tests.proof.victim import Steps
 
 LASTS_S = 130.0
 STARTS = 5
@@ -61,14 +63,35 @@ def prepared(folder: Path, kind: str, **settings: Any) -> House:
 ENDS = {"refused": State.FAILURE, "failed": State.FAILURE, "cancelled": State.CANCELLED}
 
 
-def fault(kind: str, at: int, number: int, *, lasting: bool = False, **settings: Any) -> Ended:
-    """Let call `at` fail, and all after it for a while where that is `lasting`; then all must come to its end."""
+def points_of(kind: str) -> list[str]:
+    """Every point at which a story without faults makes a call, once, in the order in which they come first."""
+    with scratch() as folder:
+        house = prepared(folder, kind)
+        try:
+            house.files.role, house.files.points = Steps(folder).role, Counter()
+            house.begin()
+            assert house.drive(lambda: house.idle(2 if kind == "answered" else 1))
+            house.drive(lambda: False, 12.0)
+            return list(house.files.points)
+        finally:
+            house.close()
+
+
+def fault(kind: str, at: int | str, number: int, *, lasting: bool = False, **settings: Any) -> Ended:
+    """Let call `at` fail, and all after it for a while where that is `lasting`; then all must come to its end.
+
+    at: the number of a call, or the point at which the first one fails.
+    """
     with scratch() as folder:
         if lasting:  # fewer looks at what fails for minutes
             settings = {"watch": {"poll_s": 5.0}, "run": {"hold_retry_s": 20.0}, **settings}
         house = prepared(folder, kind, **settings)
         try:
-            house.files.fail(at, error_of(number), None if lasting else 1)
+            if isinstance(at, str):
+                house.files.role = Steps(folder).role
+                house.files.fail_at_point(at, error_of(number))
+            else:
+                house.files.fail(at, error_of(number), None if lasting else 1)
             refused = _begin(house)
             begun_s = house.clock.at_s
             if lasting:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from daemon.logs import configure_logs
 from daemon.states import State
 from tests.daemon_stand_in.bundles import bundle_files
+from tests.proof import fuzz
 from tests.proof.amounts import Budget, amount, seconds, tell
 from tests.proof.house import House, remove, scratch
 from tests.proof.targets import CORPUS, TARGETS, is_zip, seeds
@@ -84,11 +85,21 @@ def test_mutations_of_the_corpus(kind: str) -> None:
             raise
     tell(
         f"fuzz_{kind}",
+        add=("inputs", "seconds", *(["opened"] if whole else [])),
         inputs=count,
         seconds=round(seconds("fuzz", 1.5)),
         seed=seed,
         **({"opened": whole} if whole else {}),
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not fuzz.is_there(), reason="needs atheris: make fuzz")
+@pytest.mark.parametrize("kind", TARGETS)
+def test_what_coverage_leads_to(kind: str) -> None:
+    """For PROOF_GUIDED_S seconds each; what breaks is kept in the corpus."""
+    code, words = fuzz.guided(kind, round(seconds("guided", 5)))
+    assert code == 0, words[-5000:]
 
 
 @pytest.mark.parametrize("kind", TARGETS)
@@ -312,7 +323,9 @@ def test_the_worker_has_no_more_rights_than_it_needs() -> None:
     """No new privileges, by a program with set-user-ID say; no core files; the memory that the settings allow."""
     script = (
         "import os, resource, threading\n"
+        "from daemon.logs import configure_logs\n"
         "from daemon.worker.server import _limit\n"
+        "configure_logs('json')\n"
         "_limit(4096)\n"
         "print(open('/proc/self/status').read().split('NoNewPrivs:')[1].split()[0])\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE)[0], resource.getrlimit(resource.RLIMIT_AS)[0] >> 20)\n"

@@ -7,15 +7,16 @@ one, a share that takes back permissions and a server that has forgotten its fil
 from __future__ import annotations
 
 import errno
+import random
 from collections import Counter
 
 import pytest
 import structlog
 
 from config.errors import DiskFull, ShareUnavailable
-from tests.proof.amounts import Budget, amount, tell
+from tests.proof.amounts import Budget, amount, tell, told
 from tests.proof.house import scratch
-from tests.proof.stories import Ended, fault, prepared
+from tests.proof.stories import Ended, fault, points_of, prepared
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE)
 KINDS = ("folder", "zip", "answered", "refused", "failed", "cancelled")
@@ -28,29 +29,40 @@ def _quiet() -> None:
 
 
 class Sweep:
-    """Stories, each with its fault one call later than the last."""
+    """Stories, each with its fault one call later than the last; goes on where a run before it has ended.
+
+    at: of each kind and error the first call that has not failed yet. whole: those whose every call has.
+    """
 
     def __init__(self, name: str, budget: Budget) -> None:
         self.name, self.budget = name, budget
-        self.stories = 0
-        self.calls: dict[str, int] = {}
-        self.errors = Counter[str]()
-        self.held = Counter[str]()
+        before = told(name)
+        self.stories, self.minutes = int(before.get("stories", 0)), float(before.get("minutes", 0.0))
+        self.calls = dict[str, int](before.get("calls", {}))
+        self.at = dict[str, int](before.get("at", {}))
+        self.whole = list[str](before.get("every_call_of", []))
+        self.errors = Counter[str](before.get("errors", {}))
+        self.held = int(before.get("held", 0))
         self.failures: list[str] = []
-        self.whole: list[str] = []
-        self.longest_s = 0.0
+        self.longest_s = float(before.get("longest_s", 0.0))
 
     def go(self, kind: str, numbers: tuple[int, ...], step: int, first: int = 1, *, lasting: bool = False) -> None:
-        at = first
-        while not self.budget.spent:
-            some = numbers if step == 1 else (numbers[at % len(numbers)],)
-            ended = [self.story(kind, at, number, lasting=lasting) for number in some]
-            if all(each is not None and each.hit is None for each in ended):
-                self.calls[kind] = ended[0].calls  # type: ignore[union-attr]
-                if step == 1:
-                    self.whole.append(kind)
-                return
-            at += step
+        """Every step-th call with one of the errors in turn; where the step is 1, with each of them."""
+        for name, some in (
+            [(f"{kind} {errno.errorcode[each]}", (each,)) for each in numbers] if step == 1 else [(kind, numbers)]
+        ):
+            if name in self.whole:
+                continue
+            at = self.at.get(name, first)
+            while not self.budget.spent:
+                ended = self.story(kind, at, some[at % len(some)], lasting=lasting)
+                if ended is not None and ended.hit is None:
+                    self.calls[kind] = ended.calls
+                    if step == 1:
+                        self.whole.append(name)
+                    break
+                at += step
+            self.at[name] = at
 
     def story(self, kind: str, at: int, number: int, *, lasting: bool) -> Ended | None:
         self.stories += 1
@@ -64,7 +76,7 @@ class Sweep:
             self.longest_s = max(self.longest_s, ended.seconds)
             if not lasting and ended.seconds > ONCE_WITHIN_S:
                 self.failures.append(f"{kind}, call {at} {ended.hit}: {ended.seconds:.0f} s for one failed call")
-        self.held.update(ended.held)
+        self.held += len(ended.held)
         return ended
 
     def tell(self) -> None:
@@ -74,10 +86,11 @@ class Sweep:
             errors=dict(self.errors),
             calls=self.calls,
             every_call_of=self.whole,
-            held=self.held.total(),
+            at=self.at,
+            held=self.held,
             longest_s=round(self.longest_s),
-            failures=len(self.failures),
-            minutes=round(self.budget.took_s / 60, 1),
+            failures=len(self.failures) + told(self.name).get("failures", 0),
+            minutes=round(self.minutes + self.budget.took_s / 60, 1),
         )
         assert not self.failures, "\n".join(self.failures)
 
@@ -105,6 +118,50 @@ def test_any_call_fails_once() -> None:
     for kind in KINDS:
         sweep.go(kind, ERRORS, amount("fault_stride", 41), 1)
     sweep.tell()
+
+
+@pytest.mark.slow
+def test_a_call_at_every_point_fails_with_each_error() -> None:
+    """A point: what is called, on which kind of path, from which lines of the program. All of all stories, each once.
+
+    A story has a thousand calls and more, most of them the same ones again: looks at what has not changed. At a point
+    the first call fails, with one error after another.
+    """
+    budget, before = Budget("faults_points", 100), told("faults_points")
+    done = dict[str, list[str]](before.get("struck", {}))
+    points = {point: kind for kind in reversed(KINDS) for point in points_of(kind)}
+    turns = [(point, number) for number in ERRORS for point in points]
+    random.Random(1).shuffle(turns)  # a run that ends early has something of everything
+    stories, missed, failures = int(before.get("stories", 0)), 0, list[str]()
+    longest_s = float(before.get("longest_s", 0.0))
+    for point, number in turns:
+        error = errno.errorcode[number]
+        if budget.spent or error in done.get(point, []):
+            continue
+        stories += 1
+        try:
+            ended = fault(points[point], point, number)
+        except AssertionError as wrong:
+            failures.append(f"{points[point]}, {point}, {error}: {wrong}"[:3000])
+            continue
+        missed += ended.hit is None  # two threads were faster or slower than in the story without faults
+        longest_s = max(longest_s, ended.seconds)
+        done.setdefault(point, []).append(error)
+    struck = sum(len(done.get(point, [])) for point in points)
+    tell(
+        "faults_points",
+        stories=stories,
+        points=len(points),
+        of=len(turns),
+        struck_of=struck,
+        missed=missed + before.get("missed", 0),
+        struck=done,
+        longest_s=round(longest_s),
+        failures=len(failures) + before.get("failures", 0),
+        minutes=round(budget.took_s / 60 + before.get("minutes", 0.0), 1),
+    )
+    assert not failures, "\n".join(failures)
+    assert len(points) > 100
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from daemon.states import FINAL, State
 from tests.daemon_stand_in.bundles import png_bytes
-from tests.proof.amounts import Budget, amount, tell
+from tests.proof.amounts import Budget, amount, tell, told
 from tests.proof.faults import Killed
 from tests.proof.house import SHM, House, remove, scratch
 from tests.proof.stories import ENDS, error_of, prepared
@@ -194,7 +194,13 @@ def test_whatever_happens(examples: int) -> None:
         ),
     )
     if examples > 3:
-        tell("model", stories=Anything.stories, kills=Anything.kills, minutes=round(begin.took_s / 60, 1))
+        tell(
+            "model",
+            add=("stories", "kills"),
+            stories=Anything.stories,
+            kills=Anything.kills,
+            minutes=round(begin.took_s / 60, 1),
+        )
 
 
 def killed_at(kind: str, at: int, *, commit: bool = False, after: bool = False) -> bool:
@@ -241,14 +247,13 @@ def _states(house: House) -> list:  # type: ignore[type-arg]
 )
 def test_killed_between_any_two_calls(kind: str, stride: int) -> None:
     """Every PROOF_CALL_STRIDEth of them; with 1, each one."""
-    budget = Budget("calls", 100)
-    step = stride or amount("call_stride", 61)
-    at = kills = 0
-    at = 1 + len(kind)
+    budget, name = Budget("calls", 100), f"calls_{kind}" if not stride else "calls_quick"
+    step, before = stride or amount("call_stride", 61), told(name)
+    at, kills = int(before.get("of", 1 if step == 1 else 1 + len(kind))), int(before.get("kills", 0))
     while not budget.spent and killed_at(kind, at):
         at, kills = at + step, kills + 1
     assert kills
-    tell(f"calls_{kind}" if not stride else "calls_quick", kills=kills, of=at, whole=step == 1 and not budget.spent)
+    tell(name, kills=kills, of=at, whole=step == 1 and kills == at - 1 and not budget.spent)
 
 
 @pytest.mark.slow
@@ -260,6 +265,28 @@ def test_killed_around_every_commit(kind: str, after: bool) -> None:
         at += 1
     assert at > 3
     tell(f"commits_{kind}_{'after' if after else 'before'}", kills=at - 1, of=at - 1)
+
+
+def test_a_notice_whose_bundle_went_while_no_daemon_lived_goes_at_the_next_start() -> None:
+    """Killed between the bundle's rename and the notice's removal, or the bundle was taken away by people."""
+    with scratch() as folder:
+        house = prepared(folder, "zip")
+        try:
+            house.begin()
+            assert house.drive(house.idle)
+            (job,) = house.jobs()
+            house.end()
+            told = "Finished.\n\nJob:  {}\nTime: now\n"
+            notices = {"shoe": job.id, "other": job.id, "strange": "abcdefgh", "answer": "none yet"}
+            for name, tells in notices.items():
+                (house.inbox / f"{name}.STATUS.txt").write_text(told.format(tells))
+            (house.inbox / "mine.STATUS.txt").write_text("not the daemon's")
+            house.begin()
+            house.drive(lambda: False, 5.0)
+            left = sorted(path.name for path in house.inbox.glob("*.STATUS.txt"))
+            assert left == [f"{name}.STATUS.txt" for name in ("answer", "mine", "other", "strange")]
+        finally:
+            house.close()
 
 
 def test_the_models_machine_can_fail() -> None:

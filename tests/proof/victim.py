@@ -11,6 +11,7 @@ that a thousand starts do not cost a thousand imports. Each daemon is a process 
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from config.settings import load_settings
 from daemon.files import Files
 from daemon.store import Store
 from daemon.store.database import Database
+from tests.proof.zygote import Zygote
 
 ARMED: Final = "armed.json"
 STEPS: Final = "steps.txt"
@@ -175,8 +177,8 @@ def _named(method: str, real: Callable[..., Any], local: threading.local) -> Cal
     return call
 
 
-def run(folder: Path) -> int:
-    """Be a daemon, with the stand-in for an engine, until killed or stopped."""
+def run(folder: Path, zygote: Zygote) -> int:
+    """Be a daemon, with the stand-in for an engine, until killed or stopped. zygote: starts its workers."""
     from config.errors import MeshdropError
     from daemon.clock import SystemClock
     from daemon.logs import configure_logs
@@ -188,8 +190,8 @@ def run(folder: Path) -> int:
     configure_logs("json", "info")
     settings = load_settings(file, environment={}, folder=folder, system_file=folder / "none.toml")
     try:
-        command = (sys.executable, "-m", "tests.proof.victim", "worker", str(folder))
-        Service(settings, SystemClock(), DyingFiles(steps), worker_command=command).run()
+        with zygote.stand_in():
+            Service(settings, SystemClock(), DyingFiles(steps), worker_command=("zygote",)).run()
     except MeshdropError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return error.exit_status
@@ -206,14 +208,38 @@ def work(folder: Path, arguments: Sequence[str]) -> None:
         serve(reconstruct=reconstruct, arguments=arguments)
 
 
+def _warm_up() -> None:
+    """One bundle's way, in this process: what is made once and kept is there in each child."""
+    import structlog
+
+    from tests.proof.house import House, scratch
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    with scratch() as folder:
+        house = House(folder)
+        try:
+            house.drop("shoe")
+            house.begin()
+            house.drive(house.idle)
+            house.drive(lambda: False, 20.0)
+        finally:
+            house.close()
+    structlog.reset_defaults()
+    for thread in threading.enumerate():  # a fork copies the thread that forks, and no other
+        if thread is not threading.main_thread():
+            thread.join(10)
+
+
 def nurse() -> None:
     """Fork a daemon for each folder that is named on a line; tell its process id, and later how it ended."""
     for module in (
         "alembic.command", "daemon.caretaker", "daemon.index", "daemon.intake", "daemon.publish.rebuild",
         "daemon.runner.runner", "daemon.service", "daemon.spool", "daemon.status.outboxes", "daemon.watch.tree",
-        "daemon.watch.reader",
+        "daemon.watch.reader", "daemon.worker", "tests.daemon_stand_in.fake",
     ):  # fmt: skip
         __import__(module)
+    _warm_up()
+    gc.freeze()  # or the first collection of each child would copy all of it
     print(json.dumps({"ready": os.getpid()}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -245,14 +271,12 @@ def _be_born(folder: Path) -> None:
             open(number, mode, closefd=False, buffering=buffering, encoding="utf-8")  # noqa: SIM115
             for number, mode, buffering in ((0, "r", -1), (1, "w", 1), (2, "w", 1))
         )
-        status = run(folder)
+        zygote = Zygote(lambda arguments: work(folder, arguments))
+        status = run(folder, zygote)
     finally:
         sys.stdout.flush()
         os._exit(status)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["worker"]:
-        work(Path(sys.argv[2]), sys.argv[3:])
-    else:
-        nurse()
+    nurse()

@@ -15,6 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from daemon.states import FINAL, LIVE, IllegalTransition, State, may_follow
 from daemon.store import Store, database
+from tests.proof.amounts import amount
 from tests.store.made import FakeClock, make_store, new_job
 
 STATES = st.sampled_from(sorted(State))
@@ -89,7 +90,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-StoreAgainstModel.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
+StoreAgainstModel.TestCase.settings = settings(
+    max_examples=amount("store_model", 8), stateful_step_count=20, deadline=None
+)
 TestStoreAgainstModel = StoreAgainstModel.TestCase
 
 
