@@ -48,7 +48,7 @@ proof: setup fuzz
 fuzz: .cache/atheris/.ready
 
 .cache/atheris/.ready: $(VENV)/.ready
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .cache/atheris atheris==2.3.0 \
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .cache/atheris atheris==3.0.0 \
 		&& touch $@
 
 soak: setup fuzz

@@ -83,7 +83,7 @@ def reconstruct(
 def _count(bundle: Path) -> int:
     """Which attempt at this copy this is, from 1."""
     path = bundle / "stand-in.attempts"
-    attempt = int(path.read_text()) + 1 if path.exists() else 1
+    attempt = int(path.read_text() or 0) + 1 if path.exists() else 1  # empty: its disk died before it was written
     path.write_text(str(attempt))
     return attempt
 

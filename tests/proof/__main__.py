@@ -123,7 +123,8 @@ def results(kept: Path) -> dict[str, str]:
             name = str(case.get("name")).partition("[")[0]
             names = [f"{file}::{name}"]
             if name == "runTest":  # a machine of hypothesis: the class is the test
-                names = [f"{file}::{str(case.get('classname')).rsplit('.', 1)[-1]}"]
+                module, _, machine = str(case.get("classname")).rpartition(".")
+                names = [f"{module.replace('.', '/')}.py::{machine}"]  # the file that is told is hypothesis's own
             for each in names:
                 here[each] = _worse(here.get(each, ""), outcome)
         found |= here

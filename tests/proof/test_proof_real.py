@@ -30,6 +30,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 needs_bindfs = pytest.mark.skipif(shutil.which("bindfs") is None, reason="needs bindfs")
 Make = Callable[..., Daemon]
 RESUMES_WITHIN_S = 60.0
+BEHIND = 20
 
 
 @contextmanager
@@ -187,6 +188,7 @@ def test_a_disk_that_the_kernel_has_given_up(make_daemon: Make, place: str) -> N
             daemon.start()
             drop(daemon, "shoe", seconds=2.0)
             job = daemon.job("shoe", State.PROGRESS)
+            subprocess.run(["sync", "-f", str(folder)], check=True, timeout=60)  # what people dropped is on the disk
             subprocess.run(["mount", "-o", "remount,abort", str(folder)], check=True, timeout=20)
             time.sleep(8.0)
             assert daemon.process is not None
@@ -489,7 +491,10 @@ def test_a_database_that_is_truncated_is_said_and_the_next_start_refuses_it(make
 
 
 def test_a_steady_stream_leaks_nothing(make_daemon: Make) -> None:  # noqa: F811
-    """One bundle a second, for PROOF_STREAM_S seconds: memory and descriptors stay what they were."""
+    """One bundle a second, for PROOF_STREAM_S seconds: memory and descriptors stay what they were.
+
+    On a machine that is too busy for one a second, as many as are done: a queue that grows takes memory by right.
+    """
     daemon = make_daemon(intake__quiet_s=0.3).start()
     assert daemon.process is not None
     process = psutil.Process(daemon.process.pid)
@@ -499,9 +504,16 @@ def test_a_steady_stream_leaks_nothing(make_daemon: Make) -> None:  # noqa: F811
     def measured() -> tuple[int, int, int]:
         return process.memory_info().rss, process.num_fds(), process.num_threads()
 
+    def done() -> int:
+        with daemon.store() as store:
+            return store.counts().get(State.SUCCESS, 0)
+
     made = make_bundle(daemon.folder / "made" / "one")
     begin_s = time.monotonic()
-    while not budget.spent:  # one a second, or as fast as a busy machine copies them
+    while not budget.spent:
+        if number - done() >= BEHIND:
+            time.sleep(0.2)
+            continue
         target = daemon.folder / "made" / f"s{number}"
         shutil.copytree(made, target)
         (target / "job.toml").write_text(f"seed = {number}\n")
@@ -511,11 +523,7 @@ def test_a_steady_stream_leaks_nothing(make_daemon: Make) -> None:  # noqa: F811
             seen.append(measured())
         time.sleep(max(0.0, begin_s + number - time.monotonic()))
 
-    def all_done() -> bool:
-        with daemon.store() as store:
-            return store.counts().get(State.SUCCESS, 0) == number
-
-    until(all_done, patience_s=60 + 3 * number, every_s=0.5)
+    until(lambda: done() == number, 60 + 3 * BEHIND, 0.5)
     until(lambda: not [path for path in daemon.inbox.iterdir() if path.name.startswith("s")], 60, 0.5)
     seen.append(measured())
     third = max(1, len(seen) // 3)
