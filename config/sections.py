@@ -93,11 +93,13 @@ class Engine(Table):
 
 
 class Preset(Table):
-    """What a quality means where the job does not say it: voxels along the longest side, texture, faces."""
+    """What a quality means where the job does not say it: voxels along the longest side, texture, faces, refining."""
 
     grid: Annotated[int, Field(ge=32, le=1024)]
     texture_size_px: Annotated[int, Field(ge=256, le=8192)]
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)]
+    refine_steps: Annotated[int, Field(ge=0, le=100)]
+    refine_s: Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Draft(Preset):
@@ -112,6 +114,12 @@ class Draft(Preset):
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 20_000
     """Faces of the mesh at quality `draft`; 500 to 2,000,000."""
 
+    refine_steps: Annotated[int, Field(ge=0, le=100)] = 0
+    """Steps that refine the shape at quality `draft`, at most; 0 leaves it as fused."""
+
+    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 0
+    """Seconds of refining at quality `draft`: no step is begun later."""
+
 
 class Standard(Preset):
     """What a job gets that asks for nothing."""
@@ -125,6 +133,12 @@ class Standard(Preset):
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 50_000
     """Faces of the mesh at quality `standard`; 500 to 2,000,000."""
 
+    refine_steps: Annotated[int, Field(ge=0, le=100)] = 3
+    """Steps that refine the shape at quality `standard`, at most; 0 leaves it as fused."""
+
+    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 20
+    """Seconds of refining at quality `standard`: no step is begun later."""
+
 
 class High(Preset):
     """As good as it gets."""
@@ -137,6 +151,12 @@ class High(Preset):
 
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 150_000
     """Faces of the mesh at quality `high`; 500 to 2,000,000."""
+
+    refine_steps: Annotated[int, Field(ge=0, le=100)] = 8
+    """Steps that refine the shape at quality `high`, at most; 0 leaves it as fused."""
+
+    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 120
+    """Seconds of refining at quality `high`: no step is begun later."""
 
 
 class Qualities(Table):

@@ -34,6 +34,7 @@ from engine.outcome import Made, better_first, job_json
 from engine.preview import write_contact_sheet, write_previews
 from engine.progress import Checkpoint, OnProgress, ShouldCancel, Tracker
 from engine.quality import MEANING, Evaluation, cameras_json, dump, evaluate, quality_json
+from engine.refine import refine_shape
 from engine.register import register
 from engine.report import Subject, write_report
 from engine.segment import Segmentation, segment
@@ -48,7 +49,7 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
     "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "surface": 2.6, "register": 0.4,
-    "texture": 5.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
+    "refine": 3.0, "texture": 5.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
     "report": 0.8,
 }  # fmt: skip
 _SCANNED = ("bundle", "segment", "calibrate", "fuse")
@@ -202,6 +203,21 @@ def _make(
             registrations = registered()
     del fusion  # the volume is the largest thing in memory
     machine.release_memory()
+    refinement = None
+    if preset.refine_steps:
+        with tracker.stage("refine") as checkpoint:
+            refinement = refine_shape(
+                mesh,
+                bundle,
+                segmentation,
+                calibration,
+                registrations,
+                preset.refine_steps,
+                preset.refine_s,
+                checkpoint,
+            )
+        mesh = refinement.mesh
+        machine.release_memory()
     with tracker.stage("texture") as checkpoint:
         size_px = asked.texture_size_px or preset.texture_size_px
         texturing = texture(mesh, bundle, segmentation, calibration, registrations, size_px, checkpoint)
@@ -236,7 +252,17 @@ def _make(
         confidence = np.where(labels, np.float32(0), confidence)
         told = generated.facts(texturing.textured.mesh, labels)
         notes = (*notes, note_on(told))
-    quality = quality_json(evaluation, bundle, calibration, texturing.coverage, model, tracker.timings_s, facts, told)
+    quality = quality_json(
+        evaluation,
+        bundle,
+        calibration,
+        texturing.coverage,
+        model,
+        tracker.timings_s,
+        facts,
+        told,
+        None if refinement is None else refinement.facts(),
+    )
     documents = {"cameras.json": cameras_json(calibration, bundle, registrations), "quality.json": quality}
     if materials and (light := materials.light_json()):
         documents["light.json"] = light

@@ -69,12 +69,13 @@ def quality_json(
     timings_s: Mapping[str, float],
     materials: Mapping[str, Any] | None = None,
     generated: Mapping[str, float | None] | None = None,
+    refinement: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of quality.json; the limits are the job's (`bundle.options.thresholds`).
 
     coverage: shares, the keys of COVERAGE. model: what made the mesh. timings_s: seconds by stage. materials: what came
     of separating them, where that was asked for. generated: what a generative model says of its part, where there is
-    one.
+    one. refinement: what refining the shape came to, where it was refined (`Refinement.facts`).
     """
     verdict = verdict_on(evaluation, bundle, calibration)
     first = calibration.depth["front"]
@@ -105,6 +106,8 @@ def quality_json(
     }
     if materials is not None:
         document["materials"] = materials
+    if refinement is not None:
+        document["refinement"] = refinement
     rounded: dict[str, Any] = _rounded(document)
     return rounded
 

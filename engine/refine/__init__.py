@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.refine.stage import Refinement, refine_shape
 from engine.refine.texture import Refined, refine_texture
 
-__all__ = ["Refined", "refine_texture"]
+__all__ = ["Refined", "Refinement", "refine_shape", "refine_texture"]

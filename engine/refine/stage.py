@@ -1,0 +1,173 @@
+"""The shape's refinement: which outlines count, how many steps, and when to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.bundle_layout import VIEW_NAMES, ViewName
+from engine.bundle import Bundle
+from engine.calibrate.result import Calibration
+from engine.camera import Registration
+from engine.jit import parallel_map
+from engine.mesh import Mesh
+from engine.progress import Checkpoint
+from engine.refine.guard import Agreement, agreement, depth_renders
+from engine.refine.outlines import Target, target_of
+from engine.refine.shape import displaced, fit_offset, laplacian, mean_residual_px, pulls_of
+from engine.segment import Segmentation
+from engine.surface.verify import defects
+from engine.texture.views import halve
+
+MOST_SIZE_PX: Final = 2048
+"""Larger views are halved: outlines are known far below a pixel there."""
+BIASED_PX: Final = 0.35
+SCATTERED_PX: Final = 0.6
+"""An RGB view whose outline stands this far (median, of 1024) to one side of its depth render's, or scatters this much
+about it (median deviation), shows another outline, repainted or shadowed: the depth render's counts there."""
+SETTLED: Final = 0.02
+"""A step that takes away less than this share of the outlines' distance is the last."""
+_HALVINGS: Final = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What the stage hands on.
+
+    mesh: refined, or the start where nothing was gained. steps: taken. outline_px: the mean distance of the outlines
+    before and after, in pixels of the views that they were taken from. before, after: see `Agreement`. sources: "rgb"
+    or "depth", by view. stopped: why.
+    """
+
+    mesh: Mesh
+    steps: int
+    outline_px: tuple[float, float]
+    before: Agreement
+    after: Agreement
+    sources: dict[ViewName, str] = field(default_factory=dict)
+    stopped: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """What quality.json says of it."""
+        return {
+            "steps": self.steps,
+            "stopped": self.stopped,
+            "outline_px": list(self.outline_px),
+            "outlines": dict(self.sources),
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+        }
+
+
+def refine_shape(
+    mesh: Mesh,
+    bundle: Bundle,
+    segmentation: Segmentation,
+    calibration: Calibration,
+    registrations: dict[ViewName, Registration],
+    steps: int,
+    budget_s: float,
+    checkpoint: Checkpoint,
+    clock: Callable[[], float] = time.monotonic,
+) -> Refinement:
+    """Move a closed mesh's vertices along its normals until its outlines are the views'.
+
+    At most `steps` steps, and none that is begun after budget_s. A step after which the mesh gives the depth renders
+    back less well than at the start is halved, then given up: the result is never worse than the start by `Agreement`,
+    and as free of defects.
+    """
+    began_s = clock()
+    renders = depth_renders(bundle, segmentation, calibration)
+    before = agreement(mesh, renders)
+    checkpoint(0.1)
+    targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
+    checkpoint(0.2)
+    focal_px = max((float(target.camera.K[0, 0]) for target in targets), default=1.0)
+    normals, bending = mesh.vertex_normals(), laplacian(mesh)
+    bending = (bending.T @ bending).tocsr()
+    offset, best, after = np.zeros(len(mesh.vertices)), mesh, before
+    pulls = pulls_of(mesh, normals, targets)
+    first_px = last_px = mean_residual_px(pulls)
+    taken, stopped = 0, "all steps taken"
+    for step in range(steps):
+        checkpoint(0.2 + 0.8 * step / steps)
+        if clock() - began_s > budget_s:
+            stopped = "the time was over"
+            break
+        wanted = fit_offset(pulls, offset, bending, focal_px) - offset
+        found = None
+        for halving in range(_HALVINGS):
+            tried = offset + wanted / 2**halving
+            moved = displaced(mesh, normals, tried)
+            if not np.isfinite(tried).all() or defects(moved) or _turned(mesh, moved):
+                continue
+            now = agreement(moved, renders)
+            if now.no_worse_than(before):
+                found = tried, moved, now
+                break
+        if found is None:
+            stopped = "a step would have made the depth worse"
+            break
+        pulls = pulls_of(found[1], normals, targets)
+        here_px = mean_residual_px(pulls)
+        if here_px >= last_px:
+            stopped = "the outlines came no nearer"
+            break
+        offset, best, after = found
+        taken += 1
+        settled, last_px = here_px > (1 - SETTLED) * last_px, here_px
+        if settled:
+            stopped = "settled"
+            break
+    return Refinement(best, taken, (first_px, last_px), before, after, sources, stopped)
+
+
+def outlines_of_views(
+    bundle: Bundle,
+    segmentation: Segmentation,
+    calibration: Calibration,
+    registrations: dict[ViewName, Registration],
+) -> tuple[list[Target], dict[ViewName, str]]:
+    """The outline that counts in each view, and where it is from.
+
+    The RGB's, which is finer and antialiased, where it is the depth's; that of the depth render elsewhere.
+    """
+
+    def choose(index: int) -> tuple[ViewName, str, Target | None]:
+        name = VIEW_NAMES[index]
+        camera = calibration.cameras[name]
+        coarse = target_of(camera, segmentation.depth_mask[name].astype(np.float32))
+        if coarse is None or name not in bundle.rgb or not registrations.get(name, Registration()).is_identity:
+            return name, "depth", coarse
+        alpha = segmentation.rgb_alpha[name]
+        while len(alpha) > MOST_SIZE_PX:
+            alpha = halve(alpha)
+        fine = target_of(camera.scaled_to(len(alpha)), alpha.astype(np.float32) / np.float32(255))
+        if fine is None or not same_outline(fine, coarse):
+            return name, "depth", coarse
+        return name, "rgb", fine
+
+    chosen = parallel_map(choose, range(len(VIEW_NAMES)))
+    return [t for _, _, t in chosen if t is not None], {name: source for name, source, t in chosen if t is not None}
+
+
+def same_outline(fine: Target, coarse: Target) -> bool:
+    """Whether one view's two outlines are one, but for noise."""
+    rows, columns = np.nonzero(np.abs(coarse.distance[..., 0]) < 0.8)
+    corner = np.array([coarse.window[1].start, coarse.window[0].start])
+    uv: NDArray[np.float64] = np.stack([columns, rows], 1) + corner + 0.5
+    factor = fine.camera.size_px / coarse.camera.size_px
+    apart = fine.at(uv * factor)[:, 0] / factor - coarse.distance[rows, columns, 0]
+    unit = coarse.camera.size_px / 1024
+    median = float(np.median(apart))
+    return abs(median) < BIASED_PX * unit and float(np.median(np.abs(apart - median))) < SCATTERED_PX * unit
+
+
+def _turned(start: Mesh, moved: Mesh) -> bool:
+    """Whether a face has turned by more than a right angle."""
+    return bool(((start.face_normals() * moved.face_normals()).sum(1) < 0).any())

@@ -1,0 +1,214 @@
+"""Moving the fused surface to where the views' outlines are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from config.bundle_layout import VIEW_NAMES
+from config.errors import Cancelled
+from engine.bundle import Bundle
+from engine.calibrate.result import Calibration, DepthCoding
+from engine.camera import Registration
+from engine.mesh import Mesh
+from engine.refine import Refinement, refine_shape
+from engine.refine.outlines import signed_distance, target_of
+from engine.refine.shape import HOLD, SMOOTHNESS, Pull, fit_offset, laplacian, pulls_of
+from engine.refine.stage import outlines_of_views
+from engine.render import render_depth
+from engine.segment import Segmentation
+from engine.surface.verify import defects
+from tests.texture.conftest import Scene, draw, view_camera
+from tests.texture.conftest import scene as plain_scene  # noqa: F401 - a fixture
+
+RGB = 512
+CODES = 255
+RADIUS = 0.17
+
+
+def ball(radius: float) -> Mesh:
+    """A closed ball about the middle of the world."""
+    from trimesh.creation import icosphere
+
+    made = icosphere(subdivisions=4, radius=radius)
+    return Mesh(np.asarray(made.vertices, np.float64), np.asarray(made.faces, np.int32))
+
+
+def scene_of(mesh: Mesh) -> tuple[Bundle, Segmentation, Calibration]:
+    """What six cameras see of a mesh: antialiased RGB, depth of 8 bits at half the size."""
+    rgb, alpha, depth, mask = {}, {}, {}, {}
+    coding = DepthCoding("linear", "planar", 0.0, 1.3, "floor", CODES)
+    for view in VIEW_NAMES:
+        rgb[view], alpha[view] = draw(mesh, view_camera(view, RGB), 255.0)
+        z = render_depth(mesh, view_camera(view, RGB // 2))
+        mask[view] = z > 0
+        depth[view] = np.floor(z / 1.3 * CODES).astype(np.uint16)
+    return _scene(rgb, alpha, depth, mask, coding)
+
+
+def _scene(rgb, alpha, depth, mask, coding):  # type: ignore[no-untyped-def]
+    from pathlib import Path
+
+    from config.job import JobOptions
+    from engine.calibrate.result import ViewAxes
+
+    cameras = {v: view_camera(v, RGB // 2) for v in VIEW_NAMES}
+    axes = {v: ViewAxes("+Z", "+Y") for v in VIEW_NAMES}
+    codings = dict.fromkeys(VIEW_NAMES, coding)
+    calibration = Calibration(cameras, codings, 40.0, "shared", axes, 1.0, "given", ambiguous=False)
+    bundle = Bundle(Path("ball"), rgb, dict.fromkeys(VIEW_NAMES), depth, CODES, JobOptions())
+    return bundle, Segmentation(alpha, mask, dict.fromkeys(VIEW_NAMES, 1.0)), calibration
+
+
+@pytest.fixture(scope="module")
+def seen() -> tuple[Bundle, Segmentation, Calibration]:
+    return scene_of(ball(RADIUS))
+
+
+def refine(
+    seen: tuple[Bundle, Segmentation, Calibration],
+    mesh: Mesh,
+    steps: int = 4,
+    budget_s: float = 1e9,
+    checkpoint: Callable[[float], None] = lambda fraction: None,
+    registrations: dict[str, Registration] | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Refinement:
+    return refine_shape(mesh, *seen, registrations or {}, steps, budget_s, checkpoint, clock)  # type: ignore[arg-type]
+
+
+def radii(mesh: Mesh) -> NDArray[np.float64]:
+    return np.linalg.norm(mesh.vertices, axis=1)
+
+
+@pytest.mark.parametrize("radius_px", [20.0, 60.25])
+def test_a_distance_is_exact_to_a_twentieth_of_a_pixel(radius_px: float) -> None:
+    n, fine = 160, 8
+    at = (np.arange(n * fine) + 0.5) / fine
+    disk = np.hypot(at[:, None] - 80.3, at[None, :] - 79.6) < radius_px
+    coverage = disk.reshape(n, fine, n, fine).mean((1, 3)).astype(np.float32)
+    distance = signed_distance(coverage)
+    centre = np.arange(n) + 0.5
+    true = np.hypot(centre[:, None] - 80.3, centre[None, :] - 79.6) - radius_px
+    near = np.abs(true) < 1
+    assert np.abs(distance - true)[near].mean() < 0.05
+    assert abs(float((distance - true)[near].mean())) < 0.005 + 0.55 / radius_px, "a blur of 1 px shortens a curve"
+    far = np.abs(true) < 15
+    assert np.abs(distance - true)[far].max() < 0.9
+
+
+def test_pulls_say_how_a_displacement_changes_the_outline(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    _, segmentation, calibration = seen
+    camera = calibration.cameras["front"].scaled_to(RGB)
+    target = target_of(camera, segmentation.rgb_alpha["front"].astype(np.float32) / 255)
+    assert target is not None
+    small = ball(0.99 * RADIUS)
+    (pull,) = pulls_of(small, small.vertex_normals(), [target])
+    assert len(pull.vertex) > 40
+    short_px = 0.01 * RADIUS * camera.K[0, 0]
+    assert float(pull.residual.mean()) == pytest.approx(-short_px, rel=0.15)
+    (larger,) = pulls_of(ball(RADIUS), small.vertex_normals(), [target])
+    assert abs(float(larger.residual.mean())) < 0.15 * short_px
+    # a ball's outline moves with its radius about as the projection says
+    assert float(np.median(pull.slope)) == pytest.approx(camera.K[0, 0], rel=0.1)
+
+
+def test_the_system_is_solved() -> None:
+    mesh = ball(1.0)
+    bending = laplacian(mesh)
+    bending = (bending.T @ bending).tocsr()
+    rng = np.random.default_rng(1)
+    vertex = rng.choice(len(mesh.vertices), 50, replace=False)
+    pull = Pull(vertex, rng.normal(0, 0.1, 50), np.full(50, 800.0))
+    offset = fit_offset([pull], np.zeros(len(mesh.vertices)), bending, 800.0)
+    gradient = SMOOTHNESS * (bending @ offset) + HOLD * offset
+    np.add.at(gradient, vertex, offset[vertex] + pull.residual / 800.0)
+    assert np.abs(gradient).max() < 1e-9
+    assert (laplacian(mesh) @ np.ones(len(mesh.vertices))) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_ball_fused_too_small_meets_its_outlines(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    small = ball(0.99 * RADIUS)
+    found = refine(seen, small, steps=6)
+    before_px, after_px = found.outline_px
+    assert found.steps >= 2
+    assert after_px < 0.5 * before_px
+    assert found.after.depth_iou > found.before.depth_iou
+    assert found.after.no_worse_than(found.before)
+    assert set(found.sources.values()) == {"rgb"}
+    assert not defects(found.mesh)
+    limb = np.abs(small.vertices[:, 2] - RADIUS**2) < 0.01 * RADIUS  # what the front view's outline shows, from 1 away
+    assert abs(radii(found.mesh)[limb].mean() - RADIUS) < 0.4 * 0.01 * RADIUS
+    corner = np.abs(np.abs(small.vertices) / RADIUS - 3**-0.5).max(1) < 0.08  # where no view has an outline
+    moved = radii(found.mesh) - radii(small)
+    assert moved[corner].max() < 0.5 * moved[limb].mean(), "only the outlines' neighbourhood follows"
+
+
+def test_what_fits_already_stays(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    right = ball(RADIUS)
+    found = refine(seen, right)
+    assert np.abs(radii(found.mesh) - RADIUS).max() < 0.002 * RADIUS
+    assert found.after.no_worse_than(found.before)
+
+
+def test_it_is_never_worse_than_the_start(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    """Outlines that contradict the depth renders, by as much as still passes for noise."""
+    bundle, segmentation, calibration = seen
+    larger, _, _ = (scene_of(ball(1.004 * RADIUS))[1], None, None)
+    fooled = replace(segmentation, rgb_alpha=larger.rgb_alpha)
+    right = ball(RADIUS)
+    found = refine((bundle, fooled, calibration), right)
+    assert found.after.no_worse_than(found.before)
+
+
+def test_a_repainted_view_is_taken_from_its_depth_render(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    bundle, segmentation, calibration = seen
+    shifted = dict(segmentation.rgb_alpha) | {"left": np.roll(segmentation.rgb_alpha["left"], 12, 1)}
+    painted = replace(segmentation, rgb_alpha=shifted)
+    _, sources = outlines_of_views(bundle, painted, calibration, {})
+    assert sources == {v: "depth" if v == "left" else "rgb" for v in VIEW_NAMES}
+    moved = {"top": Registration(dx_px=3.0)}
+    _, sources = outlines_of_views(bundle, segmentation, calibration, moved)  # type: ignore[arg-type]
+    assert sources == {v: "depth" if v == "top" else "rgb" for v in VIEW_NAMES}
+
+
+def test_time_steps_and_cancelling_are_kept_to(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    small = ball(0.99 * RADIUS)
+    assert refine(seen, small, steps=1).steps == 1
+    assert refine(seen, small, steps=0).mesh is small
+    ticks = iter(np.arange(100.0))
+    late = refine(seen, small, budget_s=0.5, clock=lambda: float(next(ticks)))
+    assert (late.steps, late.stopped) == (0, "the time was over")
+    assert late.mesh is small
+
+    def cancel(fraction: float) -> None:
+        if fraction > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        refine(seen, small, checkpoint=cancel)
+
+
+def test_two_runs_are_alike(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
+    small = ball(0.99 * RADIUS)
+    first, second = refine(seen, small), refine(seen, small)
+    assert first.mesh.vertices.tobytes() == second.mesh.vertices.tobytes()
+    assert (first.mesh.vertices == first.mesh.vertices.astype(np.float32)).all(), "files hold it exactly"
+
+
+def test_thin_parts_stay(plain_scene: Scene) -> None:  # noqa: F811
+    """The scene has a rod of a few pixels: it keeps its width."""
+    seen = scene_of(plain_scene.mesh)
+    found = refine(seen, plain_scene.mesh)
+    assert not defects(found.mesh)
+    rod = plain_scene.mesh.vertices[:, 1] > 0.16
+    centre = np.array([-0.05, 0.03])
+    before, after = (
+        np.linalg.norm(m.vertices[rod][:, [0, 2]] - centre, axis=1) for m in (plain_scene.mesh, found.mesh)
+    )
+    assert np.abs(after - before).mean() < 0.15 * 0.016
+    assert found.after.no_worse_than(found.before)
