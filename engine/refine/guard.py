@@ -28,7 +28,7 @@ class Agreement:
     """How well a mesh gives the depth renders back.
 
     depth_iou: overlap of the silhouettes, the mean of the views; worst_depth_iou: of the worst one. outside: share of
-    the pixels, where both are, whose depth the code does not allow.
+    the renders' pixels where the mesh is not, or at a depth that the code does not allow.
     """
 
     depth_iou: float
@@ -79,7 +79,7 @@ def agreement(mesh: Mesh, renders: list[DepthRender]) -> Agreement:
         shown = drawn > 0
         both = shown & render.mask
         overlaps.append(int(np.count_nonzero(both)) / max(int(np.count_nonzero(shown | render.mask)), 1))
-        z = drawn[both]
-        outside += int(np.count_nonzero((z < render.near[both]) | (z > render.far[both])))
+        z = drawn[render.mask]  # 0, nearer than any, where the mesh is not
+        outside += int(np.count_nonzero((z < render.near[render.mask]) | (z > render.far[render.mask])))
         pixels += len(z)
     return Agreement(float(np.mean(overlaps)), min(overlaps), outside / max(pixels, 1))

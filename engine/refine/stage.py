@@ -19,7 +19,7 @@ from engine.mesh import Mesh
 from engine.progress import Checkpoint
 from engine.refine.guard import Agreement, agreement, depth_renders
 from engine.refine.outlines import Target, target_of
-from engine.refine.shape import displaced, fit_offset, laplacian, mean_residual_px, pulls_of
+from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
 from engine.segment import Segmentation
 from engine.surface.verify import defects
 from engine.texture.views import halve
@@ -33,6 +33,7 @@ about it (median deviation), shows another outline, repainted or shadowed: the d
 SETTLED: Final = 0.02
 """A step that takes away less than this share of the outlines' distance is the last."""
 _HALVINGS: Final = 3
+_TRIES: Final = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +103,11 @@ def refine_shape(
         wanted = fit_offset(pulls, offset, bending, focal_px) - offset
         found = None
         for halving in range(_HALVINGS):
-            tried = offset + wanted / 2**halving
+            tried = _untangled(mesh, normals, offset, offset + wanted / 2**halving)
+            if tried is None:
+                continue
             moved = displaced(mesh, normals, tried)
-            if not np.isfinite(tried).all() or defects(moved) or _turned(mesh, moved):
+            if defects(moved):
                 continue
             now = agreement(moved, renders)
             if now.no_worse_than(before):
@@ -168,6 +171,18 @@ def same_outline(fine: Target, coarse: Target) -> bool:
     return abs(median) < BIASED_PX * unit and float(np.median(np.abs(apart - median))) < SCATTERED_PX * unit
 
 
-def _turned(start: Mesh, moved: Mesh) -> bool:
-    """Whether a face has turned by more than a right angle."""
-    return bool(((start.face_normals() * moved.face_normals()).sum(1) < 0).any())
+def _untangled(start: Mesh, normals: Float, before: Float, wanted: Float) -> Float | None:
+    """The offsets [V] that are wanted, but as before at faces that they would turn by more than a right angle.
+
+    None where that leaves such faces, or there are offsets that are not finite.
+    """
+    if not np.isfinite(wanted).all():
+        return None
+    upright, tried = start.face_normals(), wanted.copy()
+    for _ in range(_TRIES):
+        turned = (upright * displaced(start, normals, tried).face_normals()).sum(1) < 0
+        if not turned.any():
+            return tried
+        corners = start.faces[turned].ravel()
+        tried[corners] = before[corners]
+    return None

@@ -17,8 +17,8 @@ from engine.camera import Registration
 from engine.mesh import Mesh
 from engine.refine import Refinement, refine_shape
 from engine.refine.outlines import signed_distance, target_of
-from engine.refine.shape import HOLD, SMOOTHNESS, Pull, fit_offset, laplacian, pulls_of
-from engine.refine.stage import outlines_of_views
+from engine.refine.shape import HOLD, SMOOTHNESS, Pull, displaced, fit_offset, laplacian, pulls_of
+from engine.refine.stage import _untangled, outlines_of_views
 from engine.render import render_depth
 from engine.segment import Segmentation
 from engine.surface.verify import defects
@@ -212,3 +212,17 @@ def test_thin_parts_stay(plain_scene: Scene) -> None:  # noqa: F811
     )
     assert np.abs(after - before).mean() < 0.15 * 0.016
     assert found.after.no_worse_than(found.before)
+
+
+def test_faces_that_would_turn_stay_where_they_were() -> None:
+    mesh = ball(RADIUS)
+    normals = mesh.vertex_normals()
+    wanted = np.full(len(mesh.vertices), 0.001 * RADIUS)
+    wanted[7] = -1.5 * RADIUS  # through the ball and out on the other side
+    nothing = np.zeros(len(wanted))
+    tried = _untangled(mesh, normals, nothing, wanted)
+    assert tried is not None
+    assert ((mesh.face_normals() * displaced(mesh, normals, tried).face_normals()).sum(1) > 0).all()
+    assert tried[7] == 0
+    assert (tried == 0.001 * RADIUS).mean() > 0.99
+    assert _untangled(mesh, normals, nothing, np.full(len(wanted), np.nan)) is None
