@@ -111,7 +111,7 @@ def with_less(step: Callable[[Load], Value], load: Load, on_less: Callable[[Load
     while True:
         try:
             return step(each)
-        except Exception as error:
+        except Exception as error:  # torch, numba and the driver each have errors of their own for it; others pass
             if not is_out_of_memory(error):
                 raise
             less, reason = each.less(), str(error).partition("\n")[0][:200]

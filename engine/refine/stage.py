@@ -20,12 +20,12 @@ from engine.progress import Checkpoint
 from engine.refine.guard import Agreement, agreement, depth_renders
 from engine.refine.outlines import Target, target_of
 from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
+from engine.register.outlines import resized
 from engine.segment import Segmentation
 from engine.surface.verify import defects
-from engine.texture.views import halve
 
 MOST_SIZE_PX: Final = 2048
-"""Larger views are halved: outlines are known far below a pixel there."""
+"""Larger views are reduced: outlines are known far below a pixel there."""
 BIASED_PX: Final = 0.35
 SCATTERED_PX: Final = 0.6
 """An RGB view whose outline stands this far (median, of 1024) to one side of its depth render's, or scatters this much
@@ -147,10 +147,8 @@ def outlines_of_views(
         coarse = target_of(camera, segmentation.depth_mask[name].astype(np.float32))
         if coarse is None or name not in bundle.rgb or not registrations.get(name, Registration()).is_identity:
             return name, "depth", coarse
-        alpha = segmentation.rgb_alpha[name]
-        while len(alpha) > MOST_SIZE_PX:
-            alpha = halve(alpha)
-        fine = target_of(camera.scaled_to(len(alpha)), alpha.astype(np.float32) / np.float32(255))
+        coverage = resized(segmentation.rgb_alpha[name], min(bundle.rgb_size_px, MOST_SIZE_PX))
+        fine = target_of(camera.scaled_to(len(coverage)), coverage)
         if fine is None or not same_outline(fine, coarse):
             return name, "depth", coarse
         return name, "rgb", fine

@@ -158,7 +158,7 @@ def test_what_fits_already_stays(seen: tuple[Bundle, Segmentation, Calibration])
 def test_it_is_never_worse_than_the_start(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
     """Outlines that contradict the depth renders, by as much as still passes for noise."""
     bundle, segmentation, calibration = seen
-    larger, _, _ = (scene_of(ball(1.004 * RADIUS))[1], None, None)
+    _, larger, _ = scene_of(ball(1.004 * RADIUS))
     fooled = replace(segmentation, rgb_alpha=larger.rgb_alpha)
     right = ball(RADIUS)
     found = refine((bundle, fooled, calibration), right)
