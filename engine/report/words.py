@@ -35,6 +35,7 @@ STAGE: Final = {
     "place": "Place it in the cameras",
     "register": "Align the views",
     "surface": "Extract the surface",
+    "refine": "Move the outlines into place",
     "texture": "Bake the texture",
     "materials": "Take light and looks apart",
     "export": "Write the formats",

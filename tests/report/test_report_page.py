@@ -401,3 +401,10 @@ def test_the_viewer_stands_where_the_poster_was_taken(page: str) -> None:
     assert facts["fov_deg"] == studio.FOV_DEG
     assert [view["name"] for view in facts["views"]] == list(VIEW_NAMES)
     assert facts["views"][0]["toward"] == [0, 0, 1]
+
+
+def test_every_stage_has_words() -> None:
+    from engine.pipeline import _SHARES
+    from engine.report.words import STAGE
+
+    assert set(_SHARES) - {"report"} <= set(STAGE), "the report is written before its own stage has ended"
