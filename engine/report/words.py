@@ -35,7 +35,7 @@ STAGE: Final = {
     "place": "Place it in the cameras",
     "register": "Align the views",
     "surface": "Extract the surface",
-    "refine": "Move the outlines into place",
+    "refine": "Refine the shape",
     "texture": "Bake the texture",
     "materials": "Take light and looks apart",
     "export": "Write the formats",
