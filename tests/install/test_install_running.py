@@ -222,7 +222,9 @@ def test_wrong_settings_are_not_tried_again(machine: Machine) -> None:
 def test_it_runs_with_every_drop_in(machine: Machine) -> None:
     machine.run(
         "cp /opt/meshdrop/share/meshdrop/examples/*.conf /etc/systemd/system/meshdrop.service.d/ && groupadd -f studio"
-        " && mkdir -p /mnt/studio/props /mnt/studio/characters && systemctl daemon-reload && systemctl restart meshdrop"
+        " && mkdir -p /mnt/studio/props /mnt/studio/characters"
+        " && (umask 077; echo secret >/etc/meshdrop/webhook.secret)"
+        " && systemctl daemon-reload && systemctl restart meshdrop"
     )
     assert machine.shown("StatusText") == "Ready"
 
