@@ -33,6 +33,8 @@ and one that was repainted by hand) it rose by 0.08 in the repainted one and by 
 they are known; exchanged views that show anything lower it by 0.2 to 1.5."""
 CLEAR: Final = 0.35
 """What the correlation has to be then."""
+WITNESSES: Final = 2
+"""So many pairs of views have to agree clearly better, each by itself."""
 
 Fault = Literal["exchanged", "mirrored", "turned"]
 
@@ -111,24 +113,35 @@ def _correlation(own: Floats, other: Floats) -> float:
     return float((own * other).mean(0).sum() / (spread.sum() + FAINT))
 
 
-def agreement(
+@dataclass(frozen=True)
+class _Compared:
+    """Two views where they see one surface: the correlation of their colours as named and as read, and its weight."""
+
+    views: frozenset[ViewName]
+    as_named: float
+    as_read: float
+    weight: float
+
+
+def _compare(
     looks: Mapping[ViewName, Look],
     shared: list[Shared],
-    reading: Reading | None = None,
-    views: tuple[ViewName, ...] = VIEW_NAMES,
-) -> tuple[float, float] | None:
-    """Mean correlation of the colours where pairs of views see one surface: as named, and under a reading.
+    reading: Reading | None,
+    views: tuple[ViewName, ...],
+    squarely: bool = False,
+) -> list[_Compared]:
+    """Every pair with one of `views`, by the pixels that both ways show the object.
 
-    Only pairs with one of `views` count, and only pixels that both ways show the object. None where there are none.
+    squarely: by those of them alone that both views see squarely.
     """
     source = reading.source if reading else {}
-    values, weights = [], []
+    found = []
     for pair in shared:
         if pair.a not in views and pair.b not in views:
             continue
         a, known_a = _values(looks, {}, pair.a, pair.at_a)
         b, known_b = _values(looks, {}, pair.b, pair.at_b)
-        use = known_a & known_b
+        use = known_a & known_b & pair.squarely if squarely else known_a & known_b
         a_read, b_read = a, b
         if reading:
             a_read, known_a = _values(looks, source, pair.a, pair.at_a)
@@ -137,21 +150,48 @@ def agreement(
         if int(use.sum()) < LEAST:
             continue
         named = _correlation(a[use], b[use])
-        values.append((named, _correlation(a_read[use], b_read[use]) if reading else named))
-        weights.append(float(np.sqrt(use.sum())))
-    if not values:
-        return None
-    as_named, as_read = np.average(np.array(values), axis=0, weights=weights)
+        read = _correlation(a_read[use], b_read[use]) if reading else named
+        found.append(_Compared(frozenset((pair.a, pair.b)), named, read, float(np.sqrt(use.sum()))))
+    return found
+
+
+def _mean(compared: list[_Compared]) -> tuple[float, float]:
+    """The mean correlation as named and as read."""
+    both = np.array([(item.as_named, item.as_read) for item in compared])
+    as_named, as_read = np.average(both, axis=0, weights=[item.weight for item in compared])
     return float(as_named), float(as_read)
 
 
+def agreement(
+    looks: Mapping[ViewName, Look], shared: list[Shared], views: tuple[ViewName, ...] = VIEW_NAMES
+) -> float | None:
+    """Mean correlation of the colours where pairs with one of `views` see one surface; None where there are none."""
+    compared = _compare(looks, shared, None, views)
+    return _mean(compared)[0] if compared else None
+
+
 def better_reading(looks: Mapping[ViewName, Look], shared: list[Shared]) -> Exchange | None:
-    """The reading under which the colours agree clearly better than as the files are named, if there is one."""
+    """The reading under which the colours agree clearly better than as the files are named, if there is one.
+
+    It has to be so of all the pixels that views share, and of those that both see squarely, there by two pairs of views
+    at least: of plain faces all that is compared may be their rims.
+    """
 
     def weigh(reading: Reading) -> Exchange | None:
-        found = agreement(looks, shared, reading, reading.views)
-        return Exchange(reading, *found) if found else None
+        compared = _compare(looks, shared, reading, reading.views)
+        if not compared or not _clearly(*_mean(compared)):
+            return None
+        square = _compare(looks, shared, reading, reading.views, squarely=True)
+        by_pair: dict[frozenset[ViewName], list[_Compared]] = {}
+        for item in square:
+            by_pair.setdefault(item.views, []).append(item)
+        if sum(_clearly(*_mean(items)) for items in by_pair.values()) < WITNESSES or not _clearly(*_mean(square)):
+            return None
+        return Exchange(reading, *_mean(compared))
 
-    found = [item for item in parallel_map(weigh, readings()) if item is not None]
-    clear = [item for item in found if item.as_read >= CLEAR and item.as_read - item.as_named > BETTER]
+    clear = [item for item in parallel_map(weigh, readings()) if item is not None]
     return max(clear, key=lambda item: item.as_read - item.as_named, default=None)
+
+
+def _clearly(as_named: float, as_read: float) -> bool:
+    return as_read >= CLEAR and as_read - as_named > BETTER

@@ -44,13 +44,13 @@ def likenesses(
     found = {}
     for name in VIEW_NAMES:
         outline, mask = outlines[name], reduced(segmentation.depth_mask[name])
-        colours = agreement(looks, shared, None, (name,))
+        colours = agreement(looks, shared, (name,))
         found[name] = Likeness(
             overlap(outline.shown, mask),
             outside(outline, mask, MARGIN_PX),
             outline.clear,
             bundle.alpha[name] is not None,
-            colours[0] if colours else None,
+            colours,
         )
     return found
 

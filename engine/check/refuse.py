@@ -25,17 +25,17 @@ def refuse_contradictions(bundle: Bundle, segmentation: Segmentation, calibratio
     looks = looks_of(bundle, segmentation)
     found = likenesses(bundle, segmentation, looks, shared)
     whole = agreement(looks, shared)
-    if differs(found, whole[0] if whole else None):
+    if differs(found, whole):
         clear = [item for item in found.values() if item.clear]
         each = ", ".join(f"{name} {item.overlap:.0%}" for name, item in found.items())
-        colours = "" if whole is None else f"; neighbouring views' colours correlate by {whole[0]:.2f} (1 is alike)"
+        colours = "" if whole is None else f"; neighbouring views' colours correlate by {whole:.2f} (1 is alike)"
         raise ValidationFailed(
             f"{RGB_DIR} and {DEPTH_DIR} show different objects: the outlines overlap by "
             f"{np.median([item.overlap for item in clear]):.0%} at the median ({each}){colours}.",
             suggestion=f"Put the RGB views and the depth renders of one object, from the same cameras, into {RGB_DIR} "
             f"and {DEPTH_DIR}.",
             overlap={name: round(item.overlap, 4) for name, item in found.items()},
-            colours=None if whole is None else round(whole[0], 4),
+            colours=None if whole is None else round(whole, 4),
         )
     strange = strangers(found)
     if strange:

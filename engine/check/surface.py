@@ -24,26 +24,37 @@ SAME: Final = 0.012
 """Depths that differ by less, as a share of the camera distance, are one surface."""
 LEAST_SHARED: Final = 30
 MOST_SHARED: Final = 800
+ASIDE_PX: Final = 3
+"""Half the way over which a surface's slope is taken: less is lost in the steps of 8-bit depth."""
+SQUARE: Final = 0.2
+"""Cosine between a surface's normal and the line of sight from which on an angle isn't grazing. Under a smaller one the
+upper rim of a wall may count as seen from above, where the roof's colour is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What views a and b both see: rows and columns [n] in each, in images of SIZE_PX."""
+    """What views a and b both see: rows and columns [n] in each, in images of SIZE_PX.
+
+    squarely: [n] whether neither sees it under a grazing angle only.
+    """
 
     a: ViewName
     b: ViewName
     at_a: tuple[Indices, Indices]
     at_b: tuple[Indices, Indices]
+    squarely: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class _Surface:
-    """depth: [n, n] planar, 0 = background, of every step-th pixel. points: [m, 3] world, at rows and columns [m]."""
+    """depth: [n, n] planar, 0 = background, of every step-th pixel. points, normals: [m, 3] world, at rows and columns
+    [m]; a normal is zero where it can't be told."""
 
     depth: Floats
     rows: Indices
     columns: Indices
     points: Floats
+    normals: Floats
     step: int
 
 
@@ -59,7 +70,26 @@ def _surface(name: ViewName, bundle: Bundle, segmentation: Segmentation, calibra
     depth = np.where((code > 0) & np.isfinite(depth), depth, 0)
     rows, columns = np.nonzero(depth > 0)
     uv_px = np.stack([at[columns], at[rows]], 1).astype(np.float64) + 0.5
-    return _Surface(depth, rows, columns, camera.unproject(uv_px, depth[rows, columns]), step)
+    points = camera.unproject(uv_px, depth[rows, columns])
+    return _Surface(depth, rows, columns, points, _normals(points, rows, columns, len(at), camera.position), step)
+
+
+def _normals(points: Floats, rows: Indices, columns: Indices, size_px: int, position: Floats) -> Floats:
+    """[m, 3] unit normals towards the camera, from the differences to the points ASIDE_PX away."""
+    grid = np.full((size_px + 2 * ASIDE_PX, size_px + 2 * ASIDE_PX, 3), np.nan)
+    row, column = rows + ASIDE_PX, columns + ASIDE_PX
+    grid[row, column] = points
+    down = grid[row + ASIDE_PX, column] - grid[row - ASIDE_PX, column]
+    right = grid[row, column + ASIDE_PX] - grid[row, column - ASIDE_PX]
+    normals = np.nan_to_num(np.cross(down, right))
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return np.where(((position - points) * normals).sum(1, keepdims=True) < 0, -normals, normals)
+
+
+def _squarely(points: Floats, normals: Floats, position: Floats) -> NDArray[np.bool_]:
+    """[m] whether a camera at `position` sees the surface under more than a grazing angle."""
+    sight = position - points
+    return np.asarray((sight * normals).sum(1) > SQUARE * np.linalg.norm(sight, axis=1))
 
 
 def shared_surface(bundle: Bundle, segmentation: Segmentation, calibration: Calibration) -> list[Shared]:
@@ -88,7 +118,10 @@ def shared_surface(bundle: Bundle, segmentation: Segmentation, calibration: Cali
         # a depth render of fewer than SIZE_PX pixels, or of a size that is no multiple, has another grid
         to = SIZE_PX / n
         of_a = ((a.rows[same] * to).astype(np.int64), (a.columns[same] * to).astype(np.int64))
-        return Shared(*pair, of_a, ((row[same] * to).astype(np.int64), (column[same] * to).astype(np.int64)))
+        of_b = ((row[same] * to).astype(np.int64), (column[same] * to).astype(np.int64))
+        eyes = [calibration.cameras[view].position for view in pair]
+        squarely = [_squarely(a.points[same], a.normals[same], eye) for eye in eyes]
+        return Shared(*pair, of_a, of_b, squarely[0] & squarely[1])
 
     found = parallel_map(share, list(permutations(VIEW_NAMES, 2)))
     return [item for item in found if item is not None]
