@@ -16,7 +16,7 @@ from config.errors import ValidationFailed
 from engine.bundle import Bundle
 from engine.calibrate import Calibration
 from engine.check import refuse_contradictions
-from engine.check.colours import Look, agreement, better_reading, looks_of
+from engine.check.colours import Floats, Look, agreement, better_reading, looks_of
 from engine.check.surface import SIZE_PX, Shared, shared_surface
 from engine.sample import OBJECT_NAMES, Scene, sample_scene
 from engine.segment import segment
@@ -192,8 +192,11 @@ def painted_ball() -> Scene:
 def test_rims_and_single_witnesses_say_nothing(witnesses: tuple[ViewName, ...], squarely: bool, said: bool) -> None:
     """A top view that agrees with its neighbours when it is flipped: what it takes to believe them."""
     painted, other = np.random.default_rng(3).normal(size=(2, SIZE_PX, SIZE_PX, 3))
-    shown = {name: painted if name in ("left", "right") else other for name in VIEW_NAMES} | {"top": painted[:, ::-1]}
-    looks = {name: Look(features, np.ones((SIZE_PX, SIZE_PX), np.bool_)) for name, features in shown.items()}
+    shown: dict[ViewName, Floats] = {name: painted if name in ("left", "right") else other for name in VIEW_NAMES} | {
+        "top": painted[:, ::-1]
+    }
+    whole = np.ones((SIZE_PX, SIZE_PX), np.bool_)
+    looks: dict[ViewName, Look] = {name: Look(shown[name], whole) for name in VIEW_NAMES}
     at = tuple(np.random.default_rng(4).integers(0, SIZE_PX, (2, 400)))
     pairs = [Shared("top", view, at, at, np.full(400, squarely)) for view in witnesses]
     found = better_reading(looks, pairs)
