@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from config.bundle_layout import VIEW_NAMES
 from engine.bundle import Bundle
-from engine.calibrate.decide import FieldOfView, at_focal, by_depth
+from engine.calibrate.decide import FINAL_POINTS, FieldOfView, at_focal, by_depth
 from engine.calibrate.faults import SOUND_VIOLATION, contradictory, violation
 from engine.calibrate.finish import Finished, finish
 from engine.calibrate.given import Given, fit_given, nearest_axes, read_given, stated_angle
 from engine.calibrate.guided import Guided, guided_score, guided_search
-from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, all_layouts, fov_deg, log_focal
+from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, Layout, all_layouts, fov_deg, log_focal
 from engine.calibrate.observe import Observation, all_alike, observe
 from engine.calibrate.photo import colour_agreement
-from engine.calibrate.problem import Fit
+from engine.calibrate.problem import LAST_SCHEDULE, Fit, Rig
 from engine.calibrate.reach import settled
 from engine.calibrate.refuse import (
     refuse_flattened,
@@ -33,6 +33,7 @@ from engine.calibrate.result import Calibration, Source, Structure
 from engine.calibrate.search import Plan, moved_fov, plausible_families, search
 from engine.calibrate.tangency import LOG_FOCAL, Outlook, Tangency
 from engine.camera import Camera
+from engine.jit import parallel_map
 from engine.progress import Checkpoint
 from engine.segment import Segmentation
 
@@ -49,7 +50,10 @@ SYMMETRIC: Final = 16
 """So many layouts tie on an object that looks the same from all sides. Where its outlines tell no angle of view, no
 depth does."""
 COLOUR_MARGIN: Final = 0.15
-MOST_COLOURED: Final = 6
+"""By how much colours have to agree better under a layout to be believed. Measured on 14 objects of all kinds, over all
+32 layouts: no wrong one was ahead of the right one by more than 0.06."""
+MANY_TIED: Final = 6
+"""Where more layouts than this tie, the object is round or square, and the search has kept only some that do."""
 
 
 def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint) -> Calibration:
@@ -90,7 +94,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
         found = sorted(found, key=lambda g: (violation(g.fit) > SOUND_VIOLATION, guided_score(g)))
     if not found or violation(found[0].fit) > SOUND_VIOLATION:
         refuse_unsound(observation, outlines, families, found, checkpoint)
-    best, ambiguous, tied = _choose_layout(bundle, found)
+    best, ambiguous, tied = _choose_layout(bundle, segmentation, observation, found, marks)
     refuse_flattened(observation, best.fit)
     if not ambiguous:
         refuse_front_back(best.fit)
@@ -182,7 +186,9 @@ def _notes(stated_deg: float, doubted: FieldOfView | None, ends: Finished | None
     return notes
 
 
-def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, list[Guided]]:
+def _choose_layout(
+    bundle: Bundle, segmentation: Segmentation, observation: Observation, found: list[Guided], marks: list[Tangency]
+) -> tuple[Guided, bool, list[Guided]]:
     """The best; of layouts that neither depth nor silhouettes tell apart the one colours prefer, else a default."""
     best = found[0]
     tied = [
@@ -194,18 +200,31 @@ def _choose_layout(bundle: Bundle, found: list[Guided]) -> tuple[Guided, bool, l
     tied = [g for i, g in enumerate(tied) if g.fit.layout not in [h.fit.layout for h in tied[:i]]]
     if len(tied) == 1:
         return best, False, tied
-    near = tied
-    if len(tied) <= MOST_COLOURED:
-        agreement = colour_agreement(bundle, [g.fit for g in tied])
-        order = np.argsort(-agreement, kind="stable")
-        if agreement[order[0]] - agreement[order[1]] > COLOUR_MARGIN:
-            return tied[int(order[0])], False, tied
-        near = [tied[int(i)] for i in order if agreement[order[0]] - agreement[i] <= COLOUR_MARGIN]
+    if len(tied) > MANY_TIED:
+        tied += _as_good(observation, best, [g.fit.layout for g in tied], marks)
+    agreement = colour_agreement(bundle, segmentation, [g.fit for g in tied])
+    order = np.argsort(-agreement, kind="stable")
+    if agreement[order[0]] - agreement[order[1]] > COLOUR_MARGIN:
+        return tied[int(order[0])], False, tied
+    near = [tied[int(i)] for i in order if agreement[order[0]] - agreement[i] <= COLOUR_MARGIN]
     for layout in (DEFAULT_LAYOUT, SNEAKER_LAYOUT):
         for g in near:
             if g.fit.layout == layout:
                 return g, True, tied
     return near[0], True, tied
+
+
+def _as_good(observation: Observation, best: Guided, known: list[Layout], marks: list[Tangency]) -> list[Guided]:
+    """The best fit under every other layout that neither depth nor silhouettes tell from its own."""
+    rig = Rig(observation, FINAL_POINTS, coarse=False)
+
+    def under(layout: Layout) -> Fit:
+        return rig.solve(best.fit.family, layout, best.fit.full, LAST_SCHEDULE[-1:], iterations=0)
+
+    likely = {t.layout for t in marks if t.cost <= best.tangency.cost + LIKELIER}
+    others = [layout for layout in all_layouts() if layout in likely and layout not in known]
+    least, *costs = parallel_map(under, [best.fit.layout, *others])
+    return [Guided(fit, replace(best.tangency, layout=fit.layout)) for fit in costs if fit.cost <= TIE * least.cost]
 
 
 def _result(

@@ -9,24 +9,14 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from config.bundle_layout import VIEW_NAMES, ViewName
-from engine.bundle import Bundle
-from engine.check.surface import SIZE_PX, Shared
+from engine.calibrate.photo import LEAST, Look, correlation
+from engine.calibrate.shared import SIZE_PX, Shared
 from engine.jit import parallel_map
-from engine.segment import Segmentation
-from engine.segment.fields import shrink_colours
 
 Floats = NDArray[np.float64]
 
-BLUR_PX: Final = 1.5
-NEARBY_PX: Final = 10.0
-WHOLE: Final = 0.98
-"""A pixel with this much coverage shows nothing of the background."""
-LEAST: Final = 30
-FAINT: Final = 0.003
-"""Deviations of chromaticity and log lightness of this size count as none."""
 BETTER: Final = 0.2
 """By how much the correlation has to rise under another reading. Of 102 sound bundles (made ones with known cameras,
 and one that was repainted by hand) it rose by 0.08 in the repainted one and by nothing in the others, with cameras as
@@ -57,36 +47,6 @@ class Exchange:
     as_read: float
 
 
-@dataclass(frozen=True, eq=False)
-class Look:
-    """A view as it is compared.
-
-    features: [S, S, 3] chromaticity (2) and lightness against what is nearby: what shading changes least. known: [S, S]
-    whether the object shows there.
-    """
-
-    features: Floats
-    known: NDArray[np.bool_]
-
-
-def _look(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Look:
-    whole = (shrink_colours(alpha, SIZE_PX) > WHOLE * 255).astype(np.float64)
-    near = ndimage.gaussian_filter(whole, BLUR_PX)
-    colour = ndimage.gaussian_filter(shrink_colours(rgb, SIZE_PX) / 255 * whole[..., None], (BLUR_PX, BLUR_PX, 0))
-    colour /= np.maximum(near, 1e-3)[..., None]
-    total = colour.sum(2, keepdims=True) + 0.1
-    light = np.log(total[..., 0])
-    around = ndimage.gaussian_filter(light * whole, NEARBY_PX, truncate=2.5)
-    around /= np.maximum(ndimage.gaussian_filter(whole, NEARBY_PX, truncate=2.5), 1e-3)
-    return Look(np.concatenate([colour[..., :2] / total, (light - around)[..., None]], 2), near > 0.3)
-
-
-def looks_of(bundle: Bundle, segmentation: Segmentation) -> dict[ViewName, Look]:
-    """Every view's look, by name."""
-    found = parallel_map(lambda name: _look(bundle.rgb[name], segmentation.rgb_alpha[name]), VIEW_NAMES)
-    return dict(zip(VIEW_NAMES, found, strict=True))
-
-
 def readings() -> list[Reading]:
     """Two views exchanged, one flipped, the ring of four turned by half."""
     swaps = [Reading("exchanged", (a, b), {a: (b, False), b: (a, False)}) for a, b in combinations(VIEW_NAMES, 2)]
@@ -104,13 +64,6 @@ def _values(
     look, (rows, columns) = looks[of], at
     columns = SIZE_PX - 1 - columns if flipped else columns
     return look.features[rows, columns], look.known[rows, columns]
-
-
-def _correlation(own: Floats, other: Floats) -> float:
-    """Of [n, 3] features, those that vary most counting most; 0 where nothing varies."""
-    own, other = own - own.mean(0), other - other.mean(0)
-    spread = np.sqrt((own**2).mean(0) * (other**2).mean(0))
-    return float((own * other).mean(0).sum() / (spread.sum() + FAINT))
 
 
 @dataclass(frozen=True)
@@ -149,8 +102,8 @@ def _compare(
             use &= known_a & known_b
         if int(use.sum()) < LEAST:
             continue
-        named = _correlation(a[use], b[use])
-        read = _correlation(a_read[use], b_read[use]) if reading else named
+        named = correlation(a[use], b[use])
+        read = correlation(a_read[use], b_read[use]) if reading else named
         found.append(_Compared(frozenset((pair.a, pair.b)), named, read, float(np.sqrt(use.sum()))))
     return found
 

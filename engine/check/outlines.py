@@ -10,8 +10,9 @@ import numpy as np
 
 from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
-from engine.check.colours import Look, agreement
-from engine.check.surface import Shared
+from engine.calibrate.photo import Look
+from engine.calibrate.shared import Shared
+from engine.check.colours import agreement
 from engine.segment import Segmentation
 from engine.segment.mixed_up import outlines_of
 from engine.segment.outline import outside, overlap, reduced

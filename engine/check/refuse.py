@@ -8,9 +8,10 @@ from config.bundle_layout import DEPTH_DIR, RGB_DIR
 from config.errors import ValidationFailed
 from engine.bundle import Bundle
 from engine.calibrate import Calibration
-from engine.check.colours import Exchange, agreement, better_reading, looks_of
+from engine.calibrate.photo import looks_of
+from engine.calibrate.shared import shared_surface
+from engine.check.colours import Exchange, agreement, better_reading
 from engine.check.outlines import differs, likenesses, strangers
-from engine.check.surface import shared_surface
 from engine.segment import Segmentation
 
 
@@ -21,7 +22,7 @@ def refuse_contradictions(bundle: Bundle, segmentation: Segmentation, calibratio
     in one of the two folders (or mirrored in both) so that outlines and depth can't tell but colours do. Where the
     orientation is open nothing is said of exchanges.
     """
-    shared = shared_surface(bundle, segmentation, calibration)
+    shared = shared_surface(bundle, segmentation, calibration.cameras, calibration.depth)
     looks = looks_of(bundle, segmentation)
     found = likenesses(bundle, segmentation, looks, shared)
     whole = agreement(looks, shared)

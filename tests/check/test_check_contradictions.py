@@ -15,9 +15,10 @@ from config.bundle_layout import VIEW_NAMES, ViewName
 from config.errors import ValidationFailed
 from engine.bundle import Bundle
 from engine.calibrate import Calibration
+from engine.calibrate.photo import Floats, Look, looks_of
+from engine.calibrate.shared import SIZE_PX, Shared, shared_surface
 from engine.check import refuse_contradictions
-from engine.check.colours import Floats, Look, agreement, better_reading, looks_of
-from engine.check.surface import SIZE_PX, Shared, shared_surface
+from engine.check.colours import agreement, better_reading
 from engine.sample import OBJECT_NAMES, Scene, sample_scene
 from engine.segment import segment
 
@@ -67,7 +68,7 @@ def test_other_codings_pass(encoding: str) -> None:
 
 
 def shared(sample: Scene) -> list:  # type: ignore[type-arg]
-    return shared_surface(sample.bundle, segment(sample.bundle), sample.calibration)
+    return shared_surface(sample.bundle, segment(sample.bundle), sample.calibration.cameras, sample.calibration.depth)
 
 
 @pytest.mark.parametrize("background", ["off_white"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Final
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
-from engine.calibrate import Calibration
+from engine.calibrate.result import DepthCoding
+from engine.camera import Camera
 from engine.jit import parallel_map
 from engine.segment import Segmentation
 
@@ -47,19 +49,18 @@ class Shared:
 
 @dataclass(frozen=True, eq=False)
 class _Surface:
-    """depth: [n, n] planar, 0 = background, of every step-th pixel. points, normals: [m, 3] world, at rows and columns
-    [m]; a normal is zero where it can't be told."""
+    """depth: [n, n] planar, 0 = background, of every step-th pixel. points: [m, 3] world, at rows and columns [m]."""
 
     depth: Floats
     rows: Indices
     columns: Indices
     points: Floats
-    normals: Floats
     step: int
 
 
-def _surface(name: ViewName, bundle: Bundle, segmentation: Segmentation, calibration: Calibration) -> _Surface:
-    camera, coding = calibration.cameras[name], calibration.depth[name]
+def _surface(
+    name: ViewName, bundle: Bundle, segmentation: Segmentation, camera: Camera, coding: DepthCoding
+) -> _Surface:
     step = max(1, bundle.depth_size_px // SIZE_PX)
     at = np.arange(step // 2, bundle.depth_size_px, step)
     code = np.where(segmentation.depth_mask[name], bundle.depth[name], 0)[np.ix_(at, at)]
@@ -70,20 +71,21 @@ def _surface(name: ViewName, bundle: Bundle, segmentation: Segmentation, calibra
     depth = np.where((code > 0) & np.isfinite(depth), depth, 0)
     rows, columns = np.nonzero(depth > 0)
     uv_px = np.stack([at[columns], at[rows]], 1).astype(np.float64) + 0.5
-    points = camera.unproject(uv_px, depth[rows, columns])
-    return _Surface(depth, rows, columns, points, _normals(points, rows, columns, len(at), camera.position), step)
+    return _Surface(depth, rows, columns, camera.unproject(uv_px, depth[rows, columns]), step)
 
 
-def _normals(points: Floats, rows: Indices, columns: Indices, size_px: int, position: Floats) -> Floats:
-    """[m, 3] unit normals towards the camera, from the differences to the points ASIDE_PX away."""
-    grid = np.full((size_px + 2 * ASIDE_PX, size_px + 2 * ASIDE_PX, 3), np.nan)
-    row, column = rows + ASIDE_PX, columns + ASIDE_PX
-    grid[row, column] = points
-    down = grid[row + ASIDE_PX, column] - grid[row - ASIDE_PX, column]
-    right = grid[row, column + ASIDE_PX] - grid[row, column - ASIDE_PX]
-    normals = np.nan_to_num(np.cross(down, right))
+def _normals(of: _Surface, some: Indices, position: Floats) -> Floats:
+    """[k, 3] unit normals of some points, towards the camera; zero where one of the points ASIDE_PX away is missing."""
+    n = of.depth.shape[0]
+    at = np.full((n + 2 * ASIDE_PX, n + 2 * ASIDE_PX), -1)
+    at[of.rows + ASIDE_PX, of.columns + ASIDE_PX] = np.arange(len(of.points))
+    row, column = of.rows[some] + ASIDE_PX, of.columns[some] + ASIDE_PX
+    below, above = at[row + ASIDE_PX, column], at[row - ASIDE_PX, column]
+    right, left = at[row, column + ASIDE_PX], at[row, column - ASIDE_PX]
+    normals = np.cross(of.points[below] - of.points[above], of.points[right] - of.points[left])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return np.where(((position - points) * normals).sum(1, keepdims=True) < 0, -normals, normals)
+    normals[(np.stack([below, above, right, left]) < 0).any(0)] = 0
+    return np.where(((position - of.points[some]) * normals).sum(1, keepdims=True) < 0, -normals, normals)
 
 
 def _squarely(points: Floats, normals: Floats, position: Floats) -> NDArray[np.bool_]:
@@ -92,36 +94,41 @@ def _squarely(points: Floats, normals: Floats, position: Floats) -> NDArray[np.b
     return np.asarray((sight * normals).sum(1) > SQUARE * np.linalg.norm(sight, axis=1))
 
 
-def shared_surface(bundle: Bundle, segmentation: Segmentation, calibration: Calibration) -> list[Shared]:
-    """Of every ordered pair of views the pixels of the first whose surface the second sees too."""
-    surfaces = dict(
-        zip(
-            VIEW_NAMES,
-            parallel_map(lambda name: _surface(name, bundle, segmentation, calibration), VIEW_NAMES),
-            strict=True,
-        )
-    )
-    unit = float(np.median([np.linalg.norm(calibration.cameras[name].position) for name in VIEW_NAMES])) or 1.0
+def shared_surface(
+    bundle: Bundle,
+    segmentation: Segmentation,
+    cameras: Mapping[ViewName, Camera],
+    depth: Mapping[ViewName, DepthCoding],
+    every: int = 1,
+) -> list[Shared]:
+    """Of every ordered pair of views the pixels of the first whose surface the second sees too.
+
+    every: of so many pixels one is looked at.
+    """
+    found = parallel_map(lambda name: _surface(name, bundle, segmentation, cameras[name], depth[name]), VIEW_NAMES)
+    surfaces = dict(zip(VIEW_NAMES, found, strict=True))
+    unit = float(np.median([np.linalg.norm(cameras[name].position) for name in VIEW_NAMES])) or 1.0
 
     def share(pair: tuple[ViewName, ViewName]) -> Shared | None:
         a, b = (surfaces[name] for name in pair)
-        uv_px, z = calibration.cameras[pair[1]].project(a.points)
+        uv_px, z = cameras[pair[1]].project(a.points[::every])
         n = b.depth.shape[0]
         at = np.floor(uv_px / b.step)
         inside = ((at >= 0) & (at < n)).all(1) & (z > 0)
         column, row = np.where(inside[:, None], at, 0).astype(np.int64).T
         there = b.depth[row, column]
         same = np.nonzero(inside & (there > 0) & (np.abs(there - z) < SAME * unit))[0]
-        if len(same) < LEAST_SHARED:
+        if len(same) * every < LEAST_SHARED:
             return None
         same = same[:: max(1, len(same) // MOST_SHARED)]
         # a depth render of fewer than SIZE_PX pixels, or of a size that is no multiple, has another grid
         to = SIZE_PX / n
-        of_a = ((a.rows[same] * to).astype(np.int64), (a.columns[same] * to).astype(np.int64))
+        some = same * every
+        of_a = ((a.rows[some] * to).astype(np.int64), (a.columns[some] * to).astype(np.int64))
         of_b = ((row[same] * to).astype(np.int64), (column[same] * to).astype(np.int64))
-        eyes = [calibration.cameras[view].position for view in pair]
-        squarely = [_squarely(a.points[same], a.normals[same], eye) for eye in eyes]
+        eyes = [cameras[view].position for view in pair]
+        normals = _normals(a, some, eyes[0])
+        squarely = [_squarely(a.points[some], normals, eye) for eye in eyes]
         return Shared(*pair, of_a, of_b, squarely[0] & squarely[1])
 
-    found = parallel_map(share, list(permutations(VIEW_NAMES, 2)))
-    return [item for item in found if item is not None]
+    return [item for item in parallel_map(share, list(permutations(VIEW_NAMES, 2))) if item is not None]
