@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,36 +36,41 @@ class Entry:
 
 
 class Records:
-    """The store's records of one inbox's entries, read once: nobody else writes them while intake runs."""
+    """The store's records of what lies in one inbox, each read once: nobody else writes them while intake runs.
+
+    What was archived is remembered in the store for good, and here no longer than it lies in the inbox.
+    """
 
     def __init__(self, inbox: str, store: Store) -> None:
         self._inbox, self._store = inbox, store
-        self._known: dict[str, EntryRecord] | None = None
+        self._known: dict[str, EntryRecord | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def read(self, entries: Collection[str]) -> None:
+        """Read what is remembered of many entries at once: cheaper than to ask for each."""
+        self._known |= dict.fromkeys(entries) | self._store.entries(self._inbox, entries)
 
     def get(self, entry: str) -> EntryRecord | None:
         """What is remembered of an entry."""
-        if self._known is None:
-            self._known = {record.entry: record for record in self._store.entries(self._inbox)}
-        return self._known.get(entry)
+        if entry not in self._known:
+            self._known[entry] = self._store.entry(self._inbox, entry)
+        return self._known[entry]
 
     def remember(self, entry: str, **values: Any) -> None:
         """Remember more of an entry."""
-        record = self._store.remember(self._inbox, entry, **values)
-        if self._known is not None:
-            self._known[entry] = record
+        self._known[entry] = self._store.remember(self._inbox, entry, **values)
 
-    def reread(self, entry: str) -> None:
-        """Somebody else has written: the caretaker, in this thread."""
-        record = self._store.entry(self._inbox, entry)
-        if self._known is not None and record is not None:
-            self._known[entry] = record
+    def drop(self, entry: str) -> None:
+        """The entry lies here no more; the store remembers it."""
+        self._known.pop(entry, None)
 
     def forget(self, entry: str) -> None:
         """Forget an entry that is gone, unless it was archived: what comes next under its name was dropped again."""
         if self.get(entry) is not None and not self.was_archived(entry):
             self._store.forget(self._inbox, entry)
-            if self._known is not None:
-                del self._known[entry]
+        self.drop(entry)
 
     def was_archived(self, entry: str) -> bool:
         """Whether the entry's last bundle was archived."""

@@ -242,6 +242,7 @@ class Intake:
         self._read_beside(listing, now_s)
         period_s = self._settings.watch.poll_s if self._polling() else self._settings.watch.rescan_s
         deep_s = max(self._settings.watch.rescan_s, _DEEP_LOOK_S * len(self._entries))
+        self._records.read([name for name in listing.entries if name not in self._entries])
         for name in listing.entries:
             entry = self._entries.get(name)
             if entry is None:
@@ -445,7 +446,7 @@ class Intake:
         tended = self._caretaker.tend(entry.name, snapshot, job)
         if tended.gone:
             self._entries.pop(entry.name, None)
-            self._records.reread(entry.name)
+            self._records.drop(entry.name)
             return
         entry.tended = not tended.changed
         entry.tend_again_s = None if tended.again_s is None else now_s + tended.again_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -20,6 +21,7 @@ from daemon.store.records import DaemonReport, EntryRecord
 Flag = Literal["paused", "draining"]
 
 _ENTRY_COLUMNS: Final = [tables.entries.c[field.name] for field in fields(EntryRecord)]
+_AT_ONCE: Final = 500  # of the values that a query can take
 _ENTRY_FIELDS: Final = {field.name for field in fields(EntryRecord)} - {"inbox", "entry", "updated_at"}
 
 log = structlog.get_logger(__name__)
@@ -39,11 +41,15 @@ class Memory:
             row = connection.execute(query).mappings().first()
         return EntryRecord(**row) if row else None
 
-    def entries(self, inbox: str) -> list[EntryRecord]:
-        """What is remembered of an inbox's entries."""
-        query = select(*_ENTRY_COLUMNS).where(tables.entries.c.inbox == inbox).order_by(tables.entries.c.entry)
+    def entries(self, inbox: str, entries: Collection[str]) -> dict[str, EntryRecord]:
+        """What is remembered of some of an inbox's entries, by entry."""
+        table, names, found = tables.entries.c, sorted(entries), dict[str, EntryRecord]()
         with self._database.reading() as connection:
-            return [EntryRecord(**row) for row in connection.execute(query).mappings()]
+            for first in range(0, len(names), _AT_ONCE):
+                some = names[first : first + _AT_ONCE]
+                query = select(*_ENTRY_COLUMNS).where(table.inbox == inbox, table.entry.in_(some))
+                found |= {row["entry"]: EntryRecord(**row) for row in connection.execute(query).mappings()}
+        return found
 
     def remember(self, inbox: str, entry: str, **values: Any) -> EntryRecord:
         """Set fields of an entry's record (see EntryRecord); those not named stay as they are."""

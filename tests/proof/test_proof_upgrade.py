@@ -73,7 +73,7 @@ def what_is_in(store: Any) -> dict[str, Any]:
         "jobs": jobs,
         "transitions": [store.transitions(job.id) for job in jobs],
         "inputs": [store.inputs(job.id) for job in jobs],
-        "entries": store.entries("inbox"),
+        "entries": store.entries("inbox", [job.entry for job in jobs]),
         "paused": store.flag("paused"),
     }
 
