@@ -96,9 +96,13 @@ class Caretaker:
         return self._away(entry, snapshot, job, sentence, folder, delete=then == "delete")
 
     def forget(self, entry: str) -> None:
-        """The entry is gone: take away what lies beside it."""
+        """The entry is gone: take away what lies beside it, an earlier run's notice too."""
         self._stays.pop(entry, None)
-        self.notices.clear_beside(entry)
+        written = None
+        if not self.notices.has_said(entry):
+            names = self.notices.names_beside(entry)
+            written = next((name for name in names if (job := self._told_in(name)) and job.entry == entry), None)
+        self.notices.clear_beside(entry, written)
 
     def clear_leftovers(self, names: Iterable[str], entries: Iterable[str]) -> None:
         """After a start: take away notices beside bundles that went while no daemon could take the notice, too.
@@ -109,13 +113,17 @@ class Caretaker:
         there = {name for entry in entries for name in (entry, bundle_name(entry))}
         for name in names:
             base = name.removesuffix(f".{STATUS_FILE}")
-            job_id = self.notices.job_of(name) if base != name and base not in there else None
-            if job_id is None:
-                continue
-            with suppress(MeshdropError):  # no job of this database
-                job = self._store.job(job_id)
-                if job.id == job_id and base in (job.entry, bundle_name(job.entry)):
-                    self.notices.clear_beside(job.entry, name)
+            job = self._told_in(name) if base != name and base not in there else None
+            if job is not None and base in (job.entry, bundle_name(job.entry)):
+                self.notices.clear_beside(job.entry, name)
+
+    def _told_in(self, name: str) -> Job | None:
+        """The job that a notice of this name in the inbox tells of; None where this database has none."""
+        job_id = self.notices.job_of(name)
+        with suppress(MeshdropError):
+            job = self._store.job(job_id) if job_id is not None else None
+            return job if job is not None and job.id == job_id else None
+        return None
 
     def _failed(self, entry: str, snapshot: Snapshot, job: Job, sentence: str) -> Tended:
         """It stays to be mended, for as long as the settings say, counted while a daemon runs."""

@@ -101,11 +101,18 @@ class Notices:
         written: the name of a notice that is known to be an earlier run's.
         """
         said = self._said.pop(entry, None)
-        places = [self._inbox / f"{shape}.{STATUS_FILE}" for shape in self._shapes(entry)]
-        for path in places:
+        for path in (self._inbox / name for name in self.names_beside(entry)):
             if (said is not None and said.where == path) or path.name == written:
                 self._remove(path)
         self.clear_error(entry, is_folder=False)
+
+    def has_said(self, entry: str) -> bool:
+        """Whether this run knows what an entry's notice says."""
+        return entry in self._said
+
+    def names_beside(self, entry: str) -> list[str]:
+        """What a notice beside an entry may be called."""
+        return [f"{shape}.{STATUS_FILE}" for shape in self._shapes(entry)]
 
     def job_of(self, name: str) -> str | None:
         """The job that a notice of this name in the inbox tells of; None where it tells of none, or is no notice."""

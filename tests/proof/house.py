@@ -245,12 +245,10 @@ class House:
     def idle(self, entries: int = 1) -> bool:
         """Whether all is done: each bundle has its job, each job is final, and the inbox is tidied up."""
         assert self.service is not None
+        if not self.service._idle(self.store):  # asked first, as it costs least
+            return False
         jobs = self.jobs()
-        return (
-            len({job.entry for job in jobs}) >= entries
-            and all(job.final for job in jobs)
-            and self.service._idle(self.store)
-        )
+        return len({job.entry for job in jobs}) >= entries and all(job.final for job in jobs)
 
     # -- what is dropped ----------------------------------------------------------------------------------------
 

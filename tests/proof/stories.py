@@ -100,7 +100,7 @@ def fault(kind: str, at: int | str, number: int, *, lasting: bool = False, **set
             entries = 2 if kind == "answered" else 1
             done = house.drive(lambda: house.idle(entries), 4000.0)
             assert done, [(job.entry, job.state, job.hold_reason) for job in house.jobs()]
-            house.drive(lambda: False, 20.0)  # what is due once all is done
+            house.drive(lambda: False, 12.0)  # what is due once all is done
             jobs = house.jobs()
             wanted = ENDS.get(kind, State.SUCCESS)
             assert [job.state for job in jobs] == [*[State.SUCCESS] * (entries - 1), wanted], jobs

@@ -22,7 +22,7 @@ from daemon.states import FINAL, State
 from tests.daemon_stand_in.bundles import png_bytes
 from tests.proof.amounts import Budget, amount, tell, told
 from tests.proof.faults import Killed
-from tests.proof.house import SHM, House, remove, scratch
+from tests.proof.house import SHM, House, notices_beside_nothing, remove, scratch
 from tests.proof.stories import ENDS, error_of, prepared
 
 # A question that is asked aside dies in a thread of its own.
@@ -162,8 +162,10 @@ class Anything(RuleBasedStateMachine):
             self.house.drive(lambda: False, 3.0)  # what was dropped a moment ago is found
             done = self.house.drive(lambda: self.house.idle(0), 8000.0)
             assert done, [(job.entry, job.state, job.hold_reason) for job in self.house.jobs()]
+            self.house.drive(lambda: False, 30.0)  # notices go last of all
             self.what_is_final_is_final()
             self.house.check()
+            assert not notices_beside_nothing(self.house.inbox)
             known = {job.entry for job in self.house.jobs()}
             assert set(there) <= known, f"lost: {set(there) - known}"
             for name in there:
@@ -285,6 +287,29 @@ def test_a_notice_whose_bundle_went_while_no_daemon_lived_goes_at_the_next_start
             house.drive(lambda: False, 5.0)
             left = sorted(path.name for path in house.inbox.glob("*.STATUS.txt"))
             assert left == [f"{name}.STATUS.txt" for name in ("answer", "mine", "other", "strange")]
+        finally:
+            house.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 5.0])
+def test_a_notice_of_an_earlier_run_goes_with_its_bundle(seconds: float) -> None:
+    """The bundle is taken away soon after a start, before the daemon has anything to say of it."""
+    with scratch() as folder:
+        house = prepared(folder, "zip")
+        try:
+            house.begin()
+            house.store.set_flag("paused", True, by="ann")
+            notice = house.inbox / "shoe.STATUS.txt"
+            assert house.drive(notice.exists, 60.0)
+            house.end()
+            house.begin()
+            house.drive(lambda: False, seconds)
+            (house.inbox / "shoe.zip").unlink()
+            house.drive(lambda: False, 10.0)
+            assert not notice.exists()
+            house.store.set_flag("paused", False, by="ann")
+            assert house.drive(house.idle)
+            house.check()
         finally:
             house.close()
 
