@@ -11,7 +11,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import psutil
@@ -28,11 +28,14 @@ HEAD = """\
 What the daemon promises, what was done to it, and what came out. This page is written by `make proof`
 (`python -m tests.proof`); every row names the tests that show it. To reproduce a row with the amounts that it asks for:
 `.venv/bin/python -m tests.proof --row K1` (several at once: `--row K1 --row P3`). `make proof` runs all of them for
-`MINUTES`, `make soak` for hours, `make test` a little of each.
+`MINUTES`, `make soak` for hours, `make test` a little of each. Runs are added up; a test whose last run is older than
+its row's has the day behind its name.
 
 | | |
 |---|---|
 """
+
+COLUMNS = "| | what | bar | result | last run | shown by |\n|---|---|---|---|---|---|\n"
 
 
 def main() -> int:
@@ -108,27 +111,41 @@ def run(given: argparse.Namespace, kept: Path) -> int:
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
-def results(kept: Path) -> dict[str, str]:
+class Outcome(NamedTuple):
+    """What came of a test in the last run that had it. word: a key of WORDS. day: of that run, as 2026-12-31."""
+
+    word: str = ""
+    day: str = ""
+
+
+def results(kept: Path) -> dict[str, Outcome]:
     """Each test, its parameters left out: passed, failed or skipped; the last run that had it counts."""
-    found: dict[str, str] = {}
+    found: dict[str, Outcome] = {}
     for path in sorted(kept.glob("results-*.xml")):
-        here: dict[str, str] = {}
-        for case in ElementTree.parse(path).iter("testcase"):
-            file = case.get("file") or str(case.get("classname")).replace(".", "/") + ".py"
-            outcome = "passed"
-            if case.find("failure") is not None or case.find("error") is not None:
-                outcome = "failed"
-            elif case.find("skipped") is not None:
-                outcome = "skipped"
-            name = str(case.get("name")).partition("[")[0]
-            names = [f"{file}::{name}"]
-            if name == "runTest":  # a machine of hypothesis: the class is the test
-                module, _, machine = str(case.get("classname")).rpartition(".")
-                names = [f"{module.replace('.', '/')}.py::{machine}"]  # the file that is told is hypothesis's own
-            for each in names:
-                here[each] = _worse(here.get(each, ""), outcome)
+        here: dict[str, Outcome] = {}
+        for suite in ElementTree.parse(path).iter("testsuite"):
+            day = str(suite.get("timestamp") or "")[:10]
+            for case in suite.iter("testcase"):
+                name = _name_of(case)
+                here[name] = Outcome(_worse(here.get(name, Outcome()).word, _word_of(case)), day)
         found |= here
     return found
+
+
+def _name_of(case: ElementTree.Element) -> str:
+    """A test as rows name it."""
+    name = str(case.get("name")).partition("[")[0]
+    if name == "runTest":  # a machine of hypothesis: the class is the test; the file that is told is hypothesis's own
+        module, _, machine = str(case.get("classname")).rpartition(".")
+        return f"{module.replace('.', '/')}.py::{machine}"
+    file = case.get("file") or str(case.get("classname")).replace(".", "/") + ".py"
+    return f"{file}::{name}"
+
+
+def _word_of(case: ElementTree.Element) -> str:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "failed"
+    return "skipped" if case.find("skipped") is not None else "passed"
 
 
 def figures(kept: Path) -> dict[str, Any]:
@@ -166,23 +183,29 @@ def document(kept: Path) -> str:
     }  # fmt: skip
     text = HEAD + "".join(f"| {key} | {value} |\n" for key, value in rows.items())
     for part in PARTS:
-        text += f"\n## {part.title}\n\n{part.words}\n\n| | what | bar | result | shown by |\n|---|---|---|---|---|\n"
+        text += f"\n## {part.title}\n\n{part.words}\n\n{COLUMNS}"
         text += "".join(_line(f"{part.letter}{number}", row, outcomes, told) for number, row in enumerate(part.rows, 1))
     return text
 
 
-def _line(name: str, row: Row, outcomes: dict[str, str], told: dict[str, Any]) -> str:
-    found = [outcomes.get(test, "") for test in row.tests]
-    verdict = "failed" if "failed" in found else next((each for each in ("passed", "skipped") if each in found), "")
-    words = WORDS[verdict]
+def _line(name: str, row: Row, outcomes: dict[str, Outcome], told: dict[str, Any]) -> str:
+    found = {test: outcomes.get(test, Outcome()) for test in row.tests}
+    words = {each.word for each in found.values()}
+    verdict = next((each for each in ("failed", "passed", "skipped") if each in words), "")
+    day = max(each.day for each in found.values())
+    result = WORDS[verdict]
     for figure, form in row.figures.items():
         if figure in told:
-            words += "; " + form.format(**{key: _said(value) for key, value in told[figure].items()})
-    shown = "<br>".join(
-        f"`{test}`" + ("" if outcomes.get(test) == verdict else f" ({WORDS[outcomes.get(test, '')]})")
-        for test in row.tests
-    )
-    return f"| {name} | {row.what} | {row.bar} | {words} | {shown} |\n"
+            result += "; " + form.format(**{key: _said(value) for key, value in told[figure].items()})
+    shown = "<br>".join(f"`{test}`{_apart(each, verdict, day)}" for test, each in found.items())
+    return f"| {name} | {row.what} | {row.bar} | {result} | {day or '-'} | {shown} |\n"
+
+
+def _apart(outcome: Outcome, verdict: str, day: str) -> str:
+    """What sets a test apart from its row: another outcome, or an earlier day of its last run."""
+    notes = [WORDS[outcome.word]] if outcome.word != verdict else []
+    notes += [outcome.day] if outcome.day and outcome.day != day else []
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _said(value: Any) -> Any:

@@ -16,7 +16,7 @@ import structlog
 from config.errors import DiskFull, ShareUnavailable
 from tests.proof.amounts import Budget, amount, tell, told
 from tests.proof.house import scratch
-from tests.proof.stories import Ended, fault, points_of, prepared
+from tests.proof.stories import Ended, calls_of, fault, points_of, prepared
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE)
 KINDS = ("folder", "zip", "answered", "refused", "failed", "cancelled")
@@ -29,9 +29,9 @@ def _quiet() -> None:
 
 
 class Sweep:
-    """Stories, each with its fault one call later than the last; goes on where a run before it has ended.
+    """Stories, each with its fault at another call; goes on where a run before it has ended.
 
-    at: of each kind and error the first call that has not failed yet. whole: those whose every call has.
+    at: of each kind the first call that has not failed yet.
     """
 
     def __init__(self, name: str, budget: Budget) -> None:
@@ -40,29 +40,41 @@ class Sweep:
         self.stories, self.minutes = int(before.get("stories", 0)), float(before.get("minutes", 0.0))
         self.calls = dict[str, int](before.get("calls", {}))
         self.at = dict[str, int](before.get("at", {}))
-        self.whole = list[str](before.get("every_call_of", []))
         self.errors = Counter[str](before.get("errors", {}))
         self.held = int(before.get("held", 0))
         self.failures: list[str] = []
         self.longest_s = float(before.get("longest_s", 0.0))
 
     def go(self, kind: str, numbers: tuple[int, ...], step: int, first: int = 1, *, lasting: bool = False) -> None:
-        """Every step-th call with one of the errors in turn; where the step is 1, with each of them."""
-        for name, some in (
-            [(f"{kind} {errno.errorcode[each]}", (each,)) for each in numbers] if step == 1 else [(kind, numbers)]
-        ):
-            if name in self.whole:
-                continue
-            at = self.at.get(name, first)
-            while not self.budget.spent:
-                ended = self.story(kind, at, some[at % len(some)], lasting=lasting)
-                if ended is not None and ended.hit is None:
-                    self.calls[kind] = ended.calls
-                    if step == 1:
-                        self.whole.append(name)
-                    break
-                at += step
-            self.at[name] = at
+        """Every step-th call with one of the errors in turn."""
+        at = self.at.get(kind, first)
+        while not self.budget.spent:
+            ended = self.story(kind, at, numbers[at % len(numbers)], lasting=lasting)
+            if ended is not None and ended.hit is None:
+                self.calls[kind] = ended.calls
+                break
+            at += step
+        self.at[kind] = at
+
+    def go_through(self, kinds: tuple[str, ...], numbers: tuple[int, ...], step: int) -> int:
+        """Every step-th call of these stories with one of the errors in turn, with step 1 each call with each error.
+
+        In an order that has something of everything wherever it ends. How many stories that is.
+        """
+        self.calls = self.calls or {kind: calls_of(kind) for kind in kinds}
+        turns = [
+            (kind, at, number)
+            for kind in kinds
+            for at in range(1, self.calls[kind] + 1, step)
+            for number in (numbers if step == 1 else (numbers[at // step % len(numbers)],))
+        ]
+        random.Random(1).shuffle(turns)
+        for kind, at, number in turns[self.at.get(f"every {step}", 0) :]:
+            if self.budget.spent:
+                break
+            self.story(kind, at, number, lasting=False)
+            self.at[f"every {step}"] = self.at.get(f"every {step}", 0) + 1
+        return len(turns)
 
     def story(self, kind: str, at: int, number: int, *, lasting: bool) -> Ended | None:
         self.stories += 1
@@ -79,13 +91,13 @@ class Sweep:
         self.held += len(ended.held)
         return ended
 
-    def tell(self) -> None:
+    def tell(self, **more: int) -> None:
         tell(
             self.name,
             stories=self.stories,
+            **more,
             errors=dict(self.errors),
             calls=self.calls,
-            every_call_of=self.whole,
             at=self.at,
             held=self.held,
             longest_s=round(self.longest_s),
@@ -115,9 +127,8 @@ def test_a_start_that_can_not_be_made_says_why(at: int) -> None:
 def test_any_call_fails_once() -> None:
     """Every PROOF_FAULT_STRIDEth call; with 1, each call with each error."""
     sweep = Sweep("faults_once", Budget("faults", 300))
-    for kind in KINDS:
-        sweep.go(kind, ERRORS, amount("fault_stride", 41), 1)
-    sweep.tell()
+    of = sweep.go_through(KINDS, ERRORS, amount("fault_stride", 41))
+    sweep.tell(of=of)
 
 
 @pytest.mark.slow

@@ -46,3 +46,14 @@ def test_what_fails_or_was_not_run_is_said(tmp_path) -> None:  # type: ignore[no
     (line,) = [line for line in text.splitlines() if line.startswith(f"| K1 | {PARTS[0].rows[0].what} ")]
     assert "**FAILS**" in line
     assert "not run" in text
+
+
+def test_the_day_of_the_last_run_is_told_and_that_of_tests_left_behind(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    row = PARTS[0].rows[0]
+    for number, (day, tests) in enumerate({"2030-01-02": row.tests, "2030-03-04": row.tests[:1]}.items()):
+        cases = "".join('<testcase file="{}" name="{}"/>'.format(*test.split("::")) for test in tests)
+        (tmp_path / f"results-{number}.xml").write_text(
+            f'<testsuites><testsuite timestamp="{day}T09:00:00">{cases}</testsuite></testsuites>'
+        )
+    (line,) = [line for line in document(tmp_path).splitlines() if line.startswith(f"| K1 | {row.what} ")]
+    assert line.endswith(f"| 2030-03-04 | `{row.tests[0]}`<br>`{row.tests[1]}` (2030-01-02) |")
