@@ -7,6 +7,7 @@ from typing import Final
 from tests.proof.rows.row import Part, Row
 from tests.proof.rows.suites import (
     BARS,
+    MACHINE,
     PEERS,
     REAL,
     WATCH,
@@ -45,7 +46,7 @@ LOAD: Final = Part(
             "The limit of inotify watches is reached",
             "polls, says so, prints the sysctl, goes back by itself",
             (
-                REAL + "test_a_limit_of_one_watch",
+                MACHINE + "test_a_limit_of_one_watch",
                 WATCH + "test_the_limit_leads_to_polling_with_the_setting_to_raise_and_back",
                 WATCH + "test_the_limit_reached_later_leads_to_polling_too",
             ),

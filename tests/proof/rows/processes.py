@@ -8,9 +8,9 @@ from daemon.store.migrate import VERSIONS
 from tests.proof.rows.row import Part, Row
 from tests.proof.rows.suites import (
     INBOX,
+    MACHINE,
     MODEL,
     PUBLISH,
-    REAL,
     RUN,
     RUNNER_MEMORY,
     STATES,
@@ -76,7 +76,7 @@ PROCESSES: Final = Part(
             "The clock jumps a day, both ways",
             "no early, late or stuck job",
             (
-                REAL + "test_a_real_clock_that_jumps_a_day",
+                MACHINE + "test_a_real_clock_that_jumps_a_day",
                 INBOX + "test_a_clock_that_jumps_a_day_changes_nothing",
                 STATES + "test_the_wall_clock_stops_nothing",
                 MODEL + "test_whatever_happens",
@@ -92,7 +92,7 @@ PROCESSES: Final = Part(
             "Another program keeps the database locked for 30 s",
             "nothing lost, goes on by itself",
             (
-                REAL + "test_a_database_that_another_program_keeps",
+                MACHINE + "test_a_database_that_another_program_keeps",
                 STORE + "test_a_database_that_somebody_keeps_is_said",
             ),
             {"locked_database": "locked {kept_s} s; all done {done_after_s} s later"},
@@ -101,7 +101,7 @@ PROCESSES: Final = Part(
             "The database is truncated",
             "refused with words; rebuilt from the outbox once it is moved away",
             (
-                REAL + "test_a_database_that_is_truncated_is_said_and_the_next_start_refuses_it",
+                MACHINE + "test_a_database_that_is_truncated_is_said_and_the_next_start_refuses_it",
                 STORE + "test_a_damaged_database_is_refused_with_what_to_do",
             ),
         ),
