@@ -92,7 +92,7 @@ def test_many_bundles_at_once(make_daemon: Callable[..., Daemon], count: int) ->
         with daemon.store() as store:
             return store.counts().get(State.PENDING, 0) == count
 
-    until(all_there, patience_s=600, every_s=1.0)
+    until(all_there, patience_s=3600, every_s=1.0)  # of the clock, on a machine that may be busy
     wall_s, spent_s = time.monotonic() - begin_s, cpu_s(process) - before_s
     tell("many_bundles", bundles=count, wall_s=round(wall_s), cpu_s=round(spent_s), rss_mb=round(peak / 2**20))
     assert spent_s <= 120

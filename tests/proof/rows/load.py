@@ -7,6 +7,7 @@ from typing import Final
 from tests.proof.rows.row import Part, Row
 from tests.proof.rows.suites import (
     BARS,
+    GROWTH,
     MACHINE,
     PEERS,
     REAL,
@@ -55,7 +56,10 @@ LOAD: Final = Part(
         Row(
             "A bundle a second",
             "memory, descriptors and threads stay what they are; an hour in `make soak`",
-            (REAL + "test_a_steady_stream_leaks_nothing",),
+            (
+                REAL + "test_a_steady_stream_leaks_nothing",
+                GROWTH + "test_bundles_that_are_put_away_leave_nothing_behind",
+            ),
             {
                 "stream": "{bundles} bundles in {minutes} minutes: {rss_mb} MiB, {rss_grown_mb} MiB more than in the "
                 "second third; descriptors {descriptors}, threads {threads}"
