@@ -51,6 +51,7 @@ _DEEP_LOOK_S: Final = 0.05  # a handled entry's full look is spread over so much
 _ANSWER_AFTER_S: Final = 10.0  # a marker beside nothing may be there a moment before its bundle
 _ANSWER_STANDS_S: Final = 60.0
 _LIST_EVERY_S: Final = 1.0  # where there are more than a few entries
+_LIST_SHARE: Final = 0.05  # of the time, at most, goes into telling what waits
 _MOST_TOLD: Final = 20
 _FEW: Final = 200
 
@@ -98,7 +99,7 @@ class Intake:
         self._hints: set[str | None] = set()
         self._lock = threading.Lock()
         self._waiting: tuple[Waiting, ...] = ()
-        self._told_s = self._listed_s = float("-inf")
+        self._told_s = self._list_s = float("-inf")
         self._draining = self._recalled = False
         self._listed = False
 
@@ -196,7 +197,7 @@ class Intake:
         if self._due:
             due_s = min(due_s, self._due[0][0])
         if not self._listed:
-            due_s = min(due_s, self._listed_s + _LIST_EVERY_S)
+            due_s = min(due_s, self._list_s)
         return max(0.0, due_s - now_s)
 
     def _rules(self) -> Rules:
@@ -242,11 +243,14 @@ class Intake:
         self._read_beside(listing, now_s)
         period_s = self._settings.watch.poll_s if self._polling() else self._settings.watch.rescan_s
         deep_s = max(self._settings.watch.rescan_s, _DEEP_LOOK_S * len(self._entries))
-        self._records.read([name for name in listing.entries if name not in self._entries])
+        new = [name for name in listing.entries if name not in self._entries]
+        self._records.read(new)
+        had_jobs = self._store.entries_with_jobs(self._inbox.name, new)
         for name in listing.entries:
             entry = self._entries.get(name)
             if entry is None:
-                entry = self._entries[name] = Entry(name, due_s=float("inf"))
+                known = name not in had_jobs and self._records.get(name) is None  # then there is nothing to recall
+                entry = self._entries[name] = Entry(name, due_s=float("inf"), known=known)
                 self._look_at(entry, now_s)
             elif self._is_open(entry) or now_s - entry.looked_s >= deep_s or self._top_of(name) != entry.top:
                 self._look_at(entry, now_s)
@@ -459,9 +463,9 @@ class Intake:
 
     def _tell(self, now_s: float) -> None:
         """What waits, for statuses; what is no bundle, for the inbox's own STATUS.txt."""
-        if len(self._entries) > _FEW and now_s - self._listed_s < _LIST_EVERY_S:
+        if len(self._entries) > _FEW and now_s < self._list_s:
             return
-        self._listed_s = now_s
+        began_s = self._clock.monotonic_s()
         waiting: list[Waiting] = []
         odd: list[str] = []
         for entry in self._entries.values():
@@ -487,6 +491,8 @@ class Intake:
                 odd.append(answer.sentence)
         self._waiting = tuple(waiting)
         self._listed = True
+        took_s = self._clock.monotonic_s() - began_s
+        self._list_s = now_s + max(_LIST_EVERY_S, took_s / _LIST_SHARE)
         if now_s - self._told_s >= self._settings.publish.refresh_s:
             self._told_s = now_s
             more = [f"And {len(odd) - _MOST_TOLD} more."] if len(odd) > _MOST_TOLD else []

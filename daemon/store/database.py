@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -24,6 +24,7 @@ from config.errors import DiskFull, MeshdropError, ShareUnavailable, UnknownErro
 
 BUSY_TIMEOUT_S: Final = 20.0
 _READERS: Final = 8
+_VALUES_AT_ONCE: Final = 500
 _FIRST_BYTE: Final = 0xFF  # of SQLite's extended error codes: the class of the error
 
 
@@ -114,6 +115,11 @@ class Database:
             if self._counter is not None:
                 self._counter.close()
                 self._counter = None
+
+
+def in_pieces(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """So many at once as one query may be asked about."""
+    return (names[first : first + _VALUES_AT_ONCE] for first in range(0, len(names), _VALUES_AT_ONCE))
 
 
 def connect(path: Path, *, foreign_keys: bool = True, check_same_thread: bool = True) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from daemon.clock import Clock
 from daemon.logs import one_line
 from daemon.states import FINAL, LIVE, State, check_transition
 from daemon.store import tables
-from daemon.store.database import Database
+from daemon.store.database import Database, in_pieces
 from daemon.store.records import Glance, Job, Transition
 
 ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -120,6 +120,15 @@ class Jobs:
     def last_job(self, inbox: str, entry: str) -> Job | None:
         """The newest job of an entry."""
         return next(iter(self.jobs(inbox=inbox, entry=entry, limit=1, newest_first=True)), None)
+
+    def entries_with_jobs(self, inbox: str, entries: Collection[str]) -> set[str]:
+        """Those of an inbox's entries that a job was ever made of."""
+        table, names, found = tables.jobs.c, sorted(entries), set[str]()
+        with self._database.reading() as connection:
+            for some in in_pieces(names):
+                query = select(table.entry).where(table.inbox == inbox, table.entry.in_(some)).distinct()
+                found.update(connection.scalars(query))
+        return found
 
     def successes(self, content_key: str) -> list[Job]:
         """Jobs that succeeded with this content, newest first."""

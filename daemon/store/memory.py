@@ -15,13 +15,12 @@ from daemon.clock import Clock
 from daemon.logs import one_line
 from daemon.process import ProcessIdentity
 from daemon.store import tables
-from daemon.store.database import Database
+from daemon.store.database import Database, in_pieces
 from daemon.store.records import DaemonReport, EntryRecord
 
 Flag = Literal["paused", "draining"]
 
 _ENTRY_COLUMNS: Final = [tables.entries.c[field.name] for field in fields(EntryRecord)]
-_AT_ONCE: Final = 500  # of the values that a query can take
 _ENTRY_FIELDS: Final = {field.name for field in fields(EntryRecord)} - {"inbox", "entry", "updated_at"}
 
 log = structlog.get_logger(__name__)
@@ -45,8 +44,7 @@ class Memory:
         """What is remembered of some of an inbox's entries, by entry."""
         table, names, found = tables.entries.c, sorted(entries), dict[str, EntryRecord]()
         with self._database.reading() as connection:
-            for first in range(0, len(names), _AT_ONCE):
-                some = names[first : first + _AT_ONCE]
+            for some in in_pieces(names):
                 query = select(*_ENTRY_COLUMNS).where(table.inbox == inbox, table.entry.in_(some))
                 found |= {row["entry"]: EntryRecord(**row) for row in connection.execute(query).mappings()}
         return found

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.process import ProcessIdentity, this_process
 from daemon.store import DaemonReport, EntryRecord, Store
-from tests.store.made import FakeClock, make_store
+from tests.store.made import FakeClock, make_store, new_job
 
 
 def test_an_entry_is_remembered_field_by_field(store: Store, clock: FakeClock) -> None:
@@ -26,6 +26,10 @@ def test_an_entry_is_remembered_field_by_field(store: Store, clock: FakeClock) -
     some = ["a", "\udcff", "none", *map(str, range(1000))]
     assert store.entries("inbox", some) == {name: store.entry("inbox", name) for name in ("a", "\udcff")}
     assert store.entries("inbox", []) == {}
+    assert store.entries_with_jobs("inbox", some) == set()
+    store.admit([new_job("\udcff"), new_job("7", fingerprint="7")])
+    assert store.entries_with_jobs("inbox", some) == {"\udcff", "7"}
+    assert store.entries_with_jobs("other", some) == set()
     store.forget("inbox", "a")
     store.forget("inbox", "none")
     assert list(store.entries("inbox", some)) == ["\udcff"]
