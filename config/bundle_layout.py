@@ -92,7 +92,10 @@ _CHUNK_PIECE: Final = 1 << 16
 _ALLOWED_BIT_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _COLOR_NAMES: Final = {0: "grayscale", 2: "RGB", 3: "palette", 4: "grayscale with alpha", 6: "RGBA"}
-_KEPT_WHOLE: Final = frozenset({b"gAMA", b"acTL", b"PLTE", b"tRNS"})
+_KEPT_WHOLE: Final = frozenset({b"gAMA", b"acTL", b"PLTE", b"tRNS", b"eXIf", b"cICP"})
+_SRGB_CODE_POINTS: Final = b"\x01\x0d\x00\x01"
+"""cICP of sRGB: BT.709 primaries, sRGB transfer, RGB, full range."""
+_ORIENTATION_TAG: Final = 0x0112
 
 
 @functools.lru_cache(maxsize=4096)
@@ -133,7 +136,8 @@ class PngHeader:
 
     bit_depth: bits a channel. color_type: as in the PNG specification (0 gray, 2 RGB, 3 palette, 4 gray + alpha,
     6 RGBA). gamma: the exponent that gAMA states (0.45455 is sRGB's), None where absent. frames: 1 but for an
-    animated PNG. trailing_bytes: what follows the end; readers ignore it.
+    animated PNG. trailing_bytes: what follows the end; readers ignore it. orientation: how EXIF says the image is to be
+    turned or flipped for showing, 1 as it is to 8.
     """
 
     width: int
@@ -146,6 +150,7 @@ class PngHeader:
     has_transparency: bool = False
     frames: int = 1
     trailing_bytes: int = 0
+    orientation: int = 1
 
     @property
     def channels(self) -> int:
@@ -167,6 +172,22 @@ def _parse_ihdr(data: bytes) -> PngHeader:
     if compression or filtering or interlace > 1:
         raise PngError("states an unknown compression, filter or interlace method")
     return PngHeader(width, height, bit_depth, color_type, bool(interlace))
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """The orientation that an eXIf chunk states (CIPA DC-008: TIFF header, first directory), 1 where it states none."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    try:
+        if order is not None:
+            (at,) = struct.unpack_from(order + "I", exif, 4)
+            (count,) = struct.unpack_from(order + "H", exif, at)
+            for entry in range(at + 2, at + 2 + 12 * count, 12):
+                tag, _, _, value = struct.unpack_from(order + "HHIH", exif, entry)
+                if tag == _ORIENTATION_TAG:
+                    return value if 1 <= value <= 8 else 1
+    except struct.error:  # damaged, and of no consequence
+        pass
+    return 1
 
 
 def _describe_other(start: bytes) -> str:
@@ -259,8 +280,9 @@ def check_png(stream: BinaryIO) -> PngHeader:
         color_type=header.color_type,
         interlaced=header.interlaced,
         gamma=struct.unpack(">I", gamma)[0] / 100_000 if len(gamma) == 4 else None,
-        has_icc_profile=b"iCCP" in counts,
+        has_icc_profile=b"iCCP" in counts or found.get(b"cICP", _SRGB_CODE_POINTS) != _SRGB_CODE_POINTS,
         has_transparency=b"tRNS" in counts or header.color_type in (4, 6),
         frames=max(1, struct.unpack(">II", animation)[0]) if len(animation) == 8 else 1,
         trailing_bytes=trailing,
+        orientation=_exif_orientation(found.get(b"eXIf", b"")),
     )

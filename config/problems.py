@@ -32,6 +32,19 @@ class Problem:
         return f"{shown(self.file)} {self.message}" if self.file else self.message
 
 
+def _sentences(problems: list[Problem], shown: Callable[[str], str]) -> list[str]:
+    """What is wrong, each thing said once: files with the same fault share a sentence."""
+    alike: dict[str, list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault(problem.message if problem.file else str(problem), []).append(problem)
+    return [
+        same[0].told(shown)
+        if len(same) == 1
+        else f"{', '.join(shown(problem.file) for problem in same)}: each {same[0].message}"
+        for same in alike.values()
+    ]
+
+
 def error_of(problems: Iterable[Problem], *, shown: Callable[[str], str] = str, most: int = 12) -> InputError | None:
     """One error with all the problems of the kind that comes first; None where there is no problem.
 
@@ -42,7 +55,7 @@ def error_of(problems: Iterable[Problem], *, shown: Callable[[str], str] = str, 
     if kind is None:
         return None
     ours = [problem for problem in found if problem.kind is kind]
-    listed = "; ".join(problem.told(shown) for problem in ours[:most])
+    listed = "; ".join(_sentences(ours[:most], shown))
     if len(ours) > most:
         listed += f"; and {len(ours) - most} more"
     suggestions = list(dict.fromkeys(problem.suggestion for problem in ours if problem.suggestion))

@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 
 from config.errors import (
+    CalibrationFailed,
     Cancelled,
     MeshdropError,
     ModelFailed,
@@ -22,7 +23,7 @@ from config.sections import Settings
 from config.text import shown
 from engine import machine
 from engine.bundle import Bundle, load_bundle
-from engine.calibrate import Calibration, calibrate
+from engine.calibrate import Calibration, calibrate, explained
 from engine.check import refuse_contradictions
 from engine.export import export_result, load_glb, require_formats
 from engine.fuse import Fusion, fuse
@@ -159,8 +160,13 @@ def _run(
         segmentation = segment(bundle)
     machine.release_memory()
     with tracker.stage("calibrate") as checkpoint:
-        calibration = calibrate(bundle, segmentation, checkpoint)
-        bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *calibration.evidence.get("notes", ())))
+        try:
+            calibration = calibrate(bundle, segmentation, checkpoint)
+        except CalibrationFailed as error:
+            raise explained(error, bundle.depth_hints) from error
+        bundle = dataclasses.replace(
+            bundle, notes=(*bundle.notes, *bundle.depth_hints, *calibration.evidence.get("notes", ()))
+        )
         refuse_contradictions(bundle, segmentation, calibration)
     machine.release_memory()
     with tracker.stage("fuse") as checkpoint:

@@ -12,6 +12,7 @@ from config.sections import MEGABYTE, Limits
 from engine.bundle.checks import depth_problems, normalise_depth, rgb_problem, size_problems, twin_notes
 from engine.bundle.decode import Checked, Decoded, check_size, decode, file_size, read_checked
 from engine.bundle.find import ImageFile, find_files
+from engine.bundle.hints import depth_hints
 from engine.bundle.problems import ProblemError, raise_first_kind
 from engine.bundle.types import Bundle
 from engine.jit import parallel_map
@@ -125,7 +126,7 @@ def _assemble(
 
     views, depths = of(RGB_DIR), of(DEPTH_DIR)
     names = {file.view: file.name for file in files.values() if file.folder == DEPTH_DIR}
-    codes, code_max, notes, problems = normalise_depth(
+    codes, code_max, notes, problems, top_is_background = normalise_depth(
         {view: item.pixels for view, item in depths.items()},
         {view: item.code_max for view, item in depths.items()},
         names,
@@ -144,4 +145,5 @@ def _assemble(
         notes=tuple(note for item in decoded.values() for note in item.notes)
         + tuple(notes)
         + tuple(twin_notes(sha256)),
+        depth_hints=tuple(depth_hints(codes, code_max, names, top_is_background)),
     )

@@ -83,10 +83,11 @@ def background_code(code: NDArray[np.uint16]) -> int | None:
 
 def normalise_depth(
     codes: Mapping[ViewName, NDArray[np.uint16]], code_max: Mapping[ViewName, int], names: Mapping[ViewName, str]
-) -> tuple[dict[ViewName, NDArray[np.uint16]], int, list[str], list[Problem]]:
+) -> tuple[dict[ViewName, NDArray[np.uint16]], int, list[str], list[Problem], bool]:
     """Bring six depth renders to one code range with background 0.
 
-    Returns the codes, their highest possible value (255 or 65535), notes and problems. Depth of 8 bits that was
+    Returns the codes, their highest possible value (255 or 65535), notes, problems, and whether the highest code was
+    the background. Depth of 8 bits that was
     stored in 16 is taken as what it is: a wider range would claim a precision that is not there. A background of
     the highest code in all six views (far = white, as renderers' z passes have it) becomes 0, and the object's own
     codes of 0 become 1.
@@ -96,7 +97,7 @@ def normalise_depth(
     if len(set(code_max.values())) > 1:
         listed = ", ".join(f"{names[view]} {8 if code_max[view] == 255 else 16}" for view in codes)
         message = f"mixes 8- and 16-bit depth (bits: {listed})"
-        return out, 255, notes, [Problem(ValidationFailed, DEPTH_DIR, message, "Export all six alike.")]
+        return out, 255, notes, [Problem(ValidationFailed, DEPTH_DIR, message, "Export all six alike.")], False
     top = next(iter(code_max.values()))
     if top == 65535:
         top, step = _true_range(out)
@@ -105,18 +106,18 @@ def normalise_depth(
             out = {view: (code // step).astype(np.uint16) for view, code in out.items()}
     problems = [problem for view, code in out.items() if (problem := _constant(names[view], code, top))]
     if problems:
-        return out, top, notes, problems
+        return out, top, notes, problems, False
     background = {view: background_code(code) for view, code in out.items()}
     if all(code == top for code in background.values()):
         notes.append(f"{DEPTH_DIR}: the background has the highest code, {top}; it was taken as background (code 0).")
         for view, code in out.items():
             out[view] = np.where(code == top, 0, np.maximum(code, 1)).astype(np.uint16)
-        return out, top, notes, []
+        return out, top, notes, [], True
     for view, value in background.items():
         if value:
             message = f"has code {value} as its background (most of its border); the background must be code 0"
             problems.append(Problem(ValidationFailed, names[view], message, _DEPTH_ADVICE))
-    return out, top, notes, problems
+    return out, top, notes, problems, False
 
 
 def _true_range(codes: Mapping[ViewName, NDArray[np.uint16]]) -> tuple[int, int | None]:

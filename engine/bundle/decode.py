@@ -151,6 +151,9 @@ def _common_notes(checked: Checked) -> list[str]:
     notes = []
     if header.frames > 1:
         notes.append(f"{name} is animated ({header.frames} frames); its still image was taken.")
+    if header.orientation != 1:
+        turned = f"states that it is to be turned or flipped for showing (EXIF orientation {header.orientation})"
+        notes.append(f"{name} {turned}; its pixels were taken as they are stored.")
     if header.trailing_bytes:
         notes.append(f"{name} has {header.trailing_bytes} bytes after its end; they were ignored.")
     return notes

@@ -20,9 +20,11 @@ from config.bundle_layout import (
 )
 from config.errors import InvalidFileCount, InvalidFileFormat, ShareUnavailable, ValidationFailed
 from config.problems import Problem
+from config.text import shown
 from engine.bundle.problems import raise_first_kind
 
 _WRAPPERS = 2
+_LISTED = 4
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".exr", ".avif", ".heic", ".npy")
 
 
@@ -150,7 +152,7 @@ def find_files(path: Path) -> BundleFiles:
                 Problem(InvalidFileCount, "", f"{names} are the same folder name in other letters", "Keep one of them.")
             )
         elif not found:
-            problems.append(_missing(folder, [f"{view}.png" for view in VIEW_NAMES], []))
+            problems.append(_no_folder(folder, root))
         elif not _is_dir(found[0]):
             problems.append(_not_regular(found[0], found[0].name, "folder"))
         else:
@@ -175,7 +177,7 @@ def _find_images(folder: str, path: Path, problems: list[Problem]) -> list[Image
         elif is_temporary(entry.name):
             problems.append(_unfinished(name))
         elif key.endswith(".png"):
-            advice = f"Take it out: {folder} holds {', '.join(wanted)} and no other image."
+            advice = f"Take it out, or give it its right name: {folder} holds {', '.join(wanted)} and no other image."
             problems.append(Problem(InvalidFileCount, name, "is not one of the six views", advice))
         else:
             others.append(entry.name)
@@ -194,6 +196,18 @@ def _find_images(folder: str, path: Path, problems: list[Problem]) -> list[Image
     if missing:
         problems.append(_missing(path.name, missing, others))
     return images
+
+
+def _no_folder(folder: str, root: Path) -> Problem:
+    others = [entry.name for entry in _entries(root) if _is_dir(entry) and name_key(entry.name) not in IMAGE_DIRS]
+    message = f"there is no folder {folder}"
+    advice = f"Put the six {'views' if folder == RGB_DIR else 'depth renders'} into {folder}."
+    if others:
+        message += f" (there is {', '.join(shown(name) for name in others[:_LISTED])})"
+        advice = (
+            f"Rename the folder that holds the six {'views' if folder == RGB_DIR else 'depth renders'} to {folder}."
+        )
+    return Problem(InvalidFileCount, "", message, advice)
 
 
 def _missing(folder: str, names: list[str], others: list[str]) -> Problem:

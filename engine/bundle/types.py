@@ -18,6 +18,7 @@ class Bundle:
 
     rgb: [H, W, 3] uint8 sRGB for each view, all of one size. alpha: [H, W] uint8 where the view has one that is not
     all opaque, else None. depth: [h, w] uint16 raw codes as delivered, 0 = background. depth_code_max: 255 or 65535.
+    depth_hints: what in the depth renders may mislead, in sentences.
     sha256: digest of each file, by its path within the bundle. notes: what was converted on reading, in sentences.
     """
 
@@ -29,6 +30,7 @@ class Bundle:
     options: JobOptions
     sha256: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    depth_hints: tuple[str, ...] = ()
 
     @property
     def rgb_size_px(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from config.bundle_layout import DEPTH_DIR, VIEW_NAMES
@@ -25,6 +26,17 @@ SATURATED: Final = 0.6
 """Share of a view's object at the highest code from which on it may be saturated."""
 STRAY: Final = 2 * SOUND_VIOLATION
 """Share of the points of a view without relief that contradict the others when the rest is sound."""
+
+
+def explained(error: CalibrationFailed, hints: Sequence[str]) -> CalibrationFailed:
+    """The error, with what in the depth renders may be the cause; `hints` are sentences."""
+    if not hints:
+        return error
+    return CalibrationFailed(
+        f"{error.message} This may be why: {' '.join(hints)}",
+        suggestion=error.suggestion,
+        **{**error.details, "hints": list(hints)},
+    )
 
 
 def tried(fits: list[Fit]) -> list[dict[str, Any]]:

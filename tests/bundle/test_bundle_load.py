@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import unicodedata
@@ -14,6 +15,7 @@ from config.errors import FileTooLarge, InvalidFileCount, InvalidFileFormat, Sha
 from config.job import JobOptions
 from config.sections import Limits
 from engine.bundle import load_bundle, load_job_options
+from engine.bundle.hints import depth_hints
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def _no_folder(b: Path) -> None:
         (_collision, ["Front.png and front.png"]),
         (_unfinished, ["top.png.part is a file that is still being copied"]),
         (_jpeg, ["lacks a view: top.png (there is top.jpg)"]),
-        (_no_folder, ["depth_renders lacks 6 of 6"]),
+        (_no_folder, ["no folder depth_renders (there is depths)"]),
     ],
 )
 def test_counts(bundle: Path, spoil: Callable[[Path], None], words: list[str]) -> None:
@@ -257,6 +259,7 @@ def test_a_white_background_of_depth_is_taken_as_background(bundle: Path) -> Non
     _write_depth(bundle, lambda code: np.where(code == 0, 255, np.where(code > 200, 0, code)).astype(np.uint8))
     loaded = load_bundle(bundle)
     assert "highest code, 255" in loaded.notes[0]
+    assert "are lost" in loaded.depth_hints[0]
     assert loaded.depth["front"][0, 0] == 0
     object_px = depth(0) > 0
     assert np.array_equal(loaded.depth["front"] > 0, object_px)
@@ -334,3 +337,60 @@ def test_a_renamed_jpeg_is_told_that_renaming_is_not_enough(bundle: Path) -> Non
     with pytest.raises(InvalidFileFormat, match="not a PNG but a JPEG") as caught:
         load_bundle(bundle)
     assert "renaming is not enough" in (caught.value.suggestion or "")
+
+
+def test_files_with_the_same_fault_share_a_sentence(bundle: Path) -> None:
+    for name in ("front", "top"):
+        Image.fromarray(view()[:200]).save(bundle / "multi_views" / f"{name}.png")
+    with pytest.raises(ValidationFailed) as caught:
+        load_bundle(bundle)
+    assert caught.value.message == "multi_views/front.png, multi_views/top.png: each is 256x200 px, not square."
+
+
+@pytest.mark.parametrize(("order", "start"), [("<", b"II*\0"), (">", b"MM\0*")])
+def test_a_stated_rotation_is_noted_and_not_applied(bundle: Path, order: str, start: bytes) -> None:
+    entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, 6, 0)
+    exif = start + struct.pack(order + "IH", 8, 1) + entry + bytes(4)
+    (bundle / "multi_views" / "front.png").write_bytes(png_of(view(0), 2, chunk(b"eXIf", exif)))
+    (bundle / "multi_views" / "top.png").write_bytes(png_of(view(4), 2, chunk(b"eXIf", exif[:14])))
+    loaded = load_bundle(bundle)
+    assert [note.partition(";")[0] for note in loaded.notes] == [
+        "multi_views/front.png states that it is to be turned or flipped for showing (EXIF orientation 6)"
+    ]
+    assert np.array_equal(loaded.rgb["front"], view(0))
+
+
+def test_wide_gamuts_stated_by_code_points_are_noted(bundle: Path) -> None:
+    (bundle / "multi_views" / "front.png").write_bytes(png_of(view(0), 2, chunk(b"cICP", b"\x0c\x0d\0\x01")))
+    (bundle / "multi_views" / "top.png").write_bytes(png_of(view(4), 2, chunk(b"cICP", b"\x01\x0d\0\x01")))
+    assert load_bundle(bundle).notes == (
+        "multi_views/front.png carries a colour profile; its values were taken as sRGB.",
+    )
+
+
+def _jpeg_codes(code: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(code).save(buffer, "JPEG", quality=90)
+    return np.asarray(Image.open(buffer))
+
+
+@pytest.mark.parametrize(
+    ("convert", "word"),
+    [
+        (lambda code: code, ""),
+        (_jpeg_codes, "JPEG compression"),
+        (lambda code: np.asarray(Image.fromarray(code).resize((512, 512), Image.Resampling.BILINEAR)), "interpolation"),
+        (lambda code: np.roll(code, SIZE // 4, 1), "touches the frame"),
+        (lambda code: np.pad(code[::6, ::6], 106), "spans 21 of 255 pixels"),
+    ],
+)
+def test_what_may_mislead_is_said(convert: Callable[[np.ndarray], np.ndarray], word: str) -> None:
+    codes = {name: convert(slanted_disc(k)).astype(np.uint16) for k, name in enumerate(VIEWS)}
+    hints = depth_hints(codes, 255, {name: f"depth_renders/{name}.png" for name in VIEWS})
+    assert len(hints) == bool(word)
+    assert word in "".join(hints)
+
+
+def slanted_disc(seed: int) -> np.ndarray:
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    return np.where(x * x + y * y < (SIZE / 4) ** 2, 180 + seed + y / 2, 0).astype(np.uint8)
