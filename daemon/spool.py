@@ -5,7 +5,9 @@ A job's folder in the spool: `input/`, here; `result/` and `done.json`, by the w
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import secrets
 import stat
 import threading
@@ -213,6 +215,9 @@ class Spooler:
         """Copy the twelve images and job.toml; their digests by the layout's names."""
         layout = read_layout(snapshot.items, snapshot.root)
         if snapshot.kind != "folder" or not layout.complete or layout.problems:
+            for item in snapshot.items:
+                if item.trouble is not None:  # nothing is known to have changed: it may be readable again
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(source / item.name))
             raise _Changed(f"{shown(job.entry)} is no longer complete")
         for name in IMAGE_DIRS:
             self._files.mkdir(into / name)

@@ -335,6 +335,8 @@ class Intake:
         if snapshot.kind == "gone":
             self._scan_s = min(self._scan_s, now_s)
             return
+        if entry.memory.handled and entry.job is not None and _was_given_up(entry.job):
+            entry.memory, entry.force = replace(entry.memory, handled=""), True
         rules = self._rules()
         answer = assess(snapshot, entry.memory, now_s, rules)
         if answer.verdict is Verdict.HANDLED and snapshot.has("redo") and self._requests.redo(entry, snapshot):
@@ -502,6 +504,12 @@ class Intake:
         """Passed, but not admitted: the daemon is draining."""
         passed = answer.verdict in (Verdict.ADMIT, Verdict.REFUSE)
         return passed and entry.memory.handled != answer.memory.fingerprint
+
+
+def _was_given_up(job: Job) -> bool:
+    """Whether nobody cancelled a job but the copying, for which its bundle was gone or another: what lies there now is
+    taken, though it may look like what was admitted, as after a folder was moved away and back."""
+    return job.state is State.CANCELLED and job.cancel_by is None
 
 
 def rest_s(settings: Settings) -> float:

@@ -151,6 +151,7 @@ class Scene:
         if self.store.job(job.id).state is State.PENDING:
             self.store.transition(job.id, State.PROGRESS, reason="began")
         if state == "CANCELLED":
+            changes = {"cancel_by": "ann", **changes}  # as for any that people cancel
             return self.store.transition(job.id, State.CANCELLED, reason="cancelled", **changes)
         if self.store.job(job.id).state is not State.PUBLISHING:
             self.store.transition(job.id, State.PUBLISHING, reason="made", outcome=State[state])
