@@ -100,6 +100,7 @@ class Preset(Table):
     target_faces: Annotated[int, Field(ge=500, le=2_000_000)]
     refine_steps: Annotated[int, Field(ge=0, le=100)]
     refine_s: Annotated[float, Field(ge=0, le=86_400)]
+    texture_steps: Annotated[int, Field(ge=0, le=100)]
 
 
 class Draft(Preset):
@@ -120,6 +121,9 @@ class Draft(Preset):
     refine_s: Annotated[float, Field(ge=0, le=86_400)] = 0
     """Seconds of refining at quality `draft`: no step is begun later."""
 
+    texture_steps: Annotated[int, Field(ge=0, le=100)] = 0
+    """Steps that fit the texture to the views at quality `draft`, at most; 0 leaves it as baked."""
+
 
 class Standard(Preset):
     """What a job gets that asks for nothing."""
@@ -139,6 +143,9 @@ class Standard(Preset):
     refine_s: Annotated[float, Field(ge=0, le=86_400)] = 20
     """Seconds of refining at quality `standard`: no step is begun later."""
 
+    texture_steps: Annotated[int, Field(ge=0, le=100)] = 1
+    """Steps that fit the texture to the views at quality `standard`, at most; 0 leaves it as baked."""
+
 
 class High(Preset):
     """As good as it gets."""
@@ -157,6 +164,9 @@ class High(Preset):
 
     refine_s: Annotated[float, Field(ge=0, le=86_400)] = 120
     """Seconds of refining at quality `high`: no step is begun later."""
+
+    texture_steps: Annotated[int, Field(ge=0, le=100)] = 3
+    """Steps that fit the texture to the views at quality `high`, at most; 0 leaves it as baked."""
 
 
 class Qualities(Table):

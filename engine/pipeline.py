@@ -35,7 +35,7 @@ from engine.outcome import Made, better_first, job_json
 from engine.preview import write_contact_sheet, write_previews
 from engine.progress import Checkpoint, OnProgress, ShouldCancel, Tracker
 from engine.quality import MEANING, Evaluation, cameras_json, dump, evaluate, quality_json
-from engine.refine import refine_shape
+from engine.refine import refine_shape, refine_texture
 from engine.register import register
 from engine.report import Subject, write_report
 from engine.segment import Segmentation, segment
@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
     "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "surface": 2.6, "register": 0.4,
-    "refine": 3.0, "texture": 5.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
+    "refine": 4.0, "texture": 6.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
     "report": 0.8,
 }  # fmt: skip
 _SCANNED = ("bundle", "segment", "calibrate", "fuse")
@@ -210,30 +210,29 @@ def _make(
     del fusion  # the volume is the largest thing in memory
     machine.release_memory()
     refinement = None
+    views = (bundle, segmentation, calibration, registrations)
     if preset.refine_steps:
         with tracker.stage("refine") as checkpoint:
-            refinement = refine_shape(
-                mesh,
-                bundle,
-                segmentation,
-                calibration,
-                registrations,
-                preset.refine_steps,
-                preset.refine_s,
-                checkpoint,
-            )
+            refinement = refine_shape(mesh, *views, preset.refine_steps, preset.refine_s, checkpoint)
         mesh = refinement.mesh
         machine.release_memory()
     with tracker.stage("texture") as checkpoint:
         size_px = asked.texture_size_px or preset.texture_size_px
-        texturing = texture(mesh, bundle, segmentation, calibration, registrations, size_px, checkpoint)
+        baking = 0.5 if preset.texture_steps else 1.0
+        texturing = texture(mesh, *views, size_px, lambda fraction: checkpoint(baking * fraction))
+        machine.release_memory()
+        fitted = None
+        if preset.texture_steps:
+            fitted = refine_texture(
+                texturing.textured, *views, preset.texture_steps, lambda fraction: checkpoint(0.5 + 0.5 * fraction)
+            )
+            texturing = dataclasses.replace(texturing, textured=fitted.textured)
+            bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *fitted.notes()))
     machine.release_memory()
     textured, materials = texturing.textured, None
     if asked.materials == "separated":
         with tracker.stage("materials") as checkpoint:
-            materials = separate(
-                texturing, bundle, segmentation, calibration, registrations, depth, asked.seed, checkpoint
-            )
+            materials = separate(texturing, *views, depth, asked.seed, checkpoint)
         textured = materials.textured
         bundle = dataclasses.replace(bundle, notes=(*bundle.notes, materials.note))
         machine.release_memory()
@@ -245,13 +244,12 @@ def _make(
         files += previews.names
     machine.release_memory()
     with tracker.stage("quality") as checkpoint:
-        views = (bundle, segmentation, calibration, registrations, depth)
         scored = materials.as_photographed(delivered) if materials else delivered
-        evaluation = evaluate(scored, *views, checkpoint)
+        evaluation = evaluate(scored, *views, depth, checkpoint)
         files += write_contact_sheet(evaluation, folder)
         facts = materials.facts if materials else None
         if facts and scored is not delivered:
-            facts |= {"unlit": _figures(evaluate(delivered, *views))}
+            facts |= {"unlit": _figures(evaluate(delivered, *views, depth))}
     notes, labels, told, confidence = bundle.notes, None, None, texturing.face_confidence
     if generated is not None:
         labels = generated.faces(texturing.textured.mesh)
@@ -268,6 +266,7 @@ def _make(
         facts,
         told,
         None if refinement is None else refinement.facts(),
+        None if fitted is None else fitted.facts(),
     )
     documents = {"cameras.json": cameras_json(calibration, bundle, registrations), "quality.json": quality}
     if materials and (light := materials.light_json()):

@@ -34,7 +34,11 @@ def job(folder: str) -> None:
             function = event.data["dispatcher"].py_func
             if function.__module__.startswith("engine."):
                 types = [repr(kind) for kind in event.data["args"]]
-                rows.append({"module": function.__module__, "name": function.__qualname__, "types": types})
+                row = {"module": function.__module__, "name": function.__qualname__, "types": types}
+                known = any(row["module"] == each["module"] and row["name"] == each["name"] for each in rows)
+                # Types of defaults and constants can't be named, and one signature is enough: callers compile the rest.
+                if not known and not any("omitted" in kind or "Literal" in kind for kind in types):
+                    rows.append(row)
 
         def on_end(self, event: Any) -> None:
             """Nested compilations are listed where they began: before their callers, going backwards."""
@@ -42,5 +46,5 @@ def job(folder: str) -> None:
     event.register("numba:compile", Listener())  # type: ignore[no-untyped-call]
     alone = Settings(engine=Engine(threads=1))  # no child that fills the cache meanwhile
     root = Path(folder)
-    reconstruct(root / "bundle", root / "out", JobOptions(quality="draft"), settings=alone)
+    reconstruct(root / "bundle", root / "out", JobOptions(quality="standard", target_faces=5000), settings=alone)
     (root / "compiled.json").write_text(json.dumps(rows), encoding="utf-8")

@@ -70,12 +70,14 @@ def quality_json(
     materials: Mapping[str, Any] | None = None,
     generated: Mapping[str, float | None] | None = None,
     refinement: Mapping[str, Any] | None = None,
+    texture_fit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of quality.json; the limits are the job's (`bundle.options.thresholds`).
 
     coverage: shares, the keys of COVERAGE. model: what made the mesh. timings_s: seconds by stage. materials: what came
     of separating them, where that was asked for. generated: what a generative model says of its part, where there is
-    one. refinement: what refining the shape came to, where it was refined (`Refinement.facts`).
+    one. refinement, texture_fit: what refining the shape and fitting the texture came to, where that was done
+    (`Refinement.facts`, `Refined.facts`).
     """
     verdict = verdict_on(evaluation, bundle, calibration)
     first = calibration.depth["front"]
@@ -108,6 +110,8 @@ def quality_json(
         document["materials"] = materials
     if refinement is not None:
         document["refinement"] = refinement
+    if texture_fit is not None:
+        document["texture_fit"] = texture_fit
     rounded: dict[str, Any] = _rounded(document)
     return rounded
 

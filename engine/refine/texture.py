@@ -14,6 +14,7 @@ counts for less: sharpening must not bring ghosts back that the bake's labels ha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,12 @@ from engine.refine.observations import Observations, observe
 from engine.render import kernels as render_kernels
 from engine.segment import Segmentation
 
-AGREEMENT = 60.0
-"""Local difference from the bake, in sRGB steps, by which a pixel's weight falls to 1/e."""
+AGREEMENT = 80.0
+"""Local difference from the bake, in sRGB steps, by which a pixel's weight falls to 1/e. With more, views that are not
+of one object are averaged: their pictures come out nearer by the figures, with ghosts; with less, colours at the edges
+of what a view sees are given up."""
+CONTRADICTING = 0.9
+"""A view of which less agrees is named."""
 NEIGHBOURHOOD_PX = 15
 PRIOR = 0.3
 """Weight of the bake, in pixels a texel."""
@@ -54,6 +59,21 @@ class Refined:
     textured: TexturedMesh
     agreement: dict[ViewName, float]
     psnr_db: tuple[float, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """What quality.json says of it."""
+        return {"steps": len(self.psnr_db) - 1, "psnr_db": list(self.psnr_db), "agreement": dict(self.agreement)}
+
+    def notes(self) -> tuple[str, ...]:
+        """What job.json and the report say of views that contradict the others."""
+        apart = {v: share for v, share in self.agreement.items() if share < CONTRADICTING}
+        if not apart:
+            return ()
+        views = ", ".join(f"{v} ({1 - share:.0%} of what it shows)" for v, share in apart.items())
+        return (
+            f"The colours of {views} contradict those of the other views: repainted, shadowed or not of the same "
+            "object. They count for less in the texture.",
+        )
 
 
 def refine_texture(
