@@ -230,7 +230,7 @@ class _Server:
             settings=settings,
             name=run.facts.get("bundle"),  # its folder in the spool has another
         )
-        self._say(Step(run.job, "package", 1.0, None))
+        self._say(Step(run.job, "package", 1.0, 0.0))
         verdict = result.status
         error = json.loads((out / ERROR_FILE).read_text(encoding="utf-8")) if verdict == "failure" else None
         manifest = package_result(out, run.facts, run.zip_name, files)
