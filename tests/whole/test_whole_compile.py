@@ -43,7 +43,7 @@ if sys.argv[2] == "sample":
 else:
     event.register("numba:compile", Compiled())
     settings = Settings(engine=Engine(threads=int(sys.argv[3])))
-    reconstruct(folder / "bundle", folder / "out", JobOptions(quality="draft"), settings=settings)
+    reconstruct(folder / "bundle", folder / "out", JobOptions(quality="standard", target_faces=5000), settings=settings)
     for name, module in list(sys.modules.items()):  # those that the cache held
         for kernel in vars(module).values() if name.startswith("engine.") else ():
             if isinstance(kernel, Dispatcher) and kernel.overloads:
@@ -64,6 +64,12 @@ def _more_than_one(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: types for name, types in found.items() if len(types) > 1}
 
 
+def _is_helper(name: str) -> bool:
+    """Called by kernels alone, which may want it once for any number of channels and once for three."""
+    module, function = name.rsplit(".", 1)
+    return module.endswith(".elements") or function.startswith("_")
+
+
 def _listed() -> dict[str, list[str]]:
     return {f"{kernel.module}.{kernel.name}": [str(kernel.signature())] for kernel in recorded()}
 
@@ -82,5 +88,7 @@ def test_a_first_job_compiles_each_kernel_once(tmp_path: Path) -> None:
         tmp_path, {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, threads=1
     )  # nobody compiles ahead
     assert len(found) > 40  # those that kernels call, too
-    assert not _more_than_one(found)
-    assert found == _listed()
+    called = {name: types for name, types in found.items() if not _is_helper(name)}
+    assert not _more_than_one(called)
+    assert called == {name: types for name, types in _listed().items() if not _is_helper(name)}
+    assert all(len(types) <= 2 for types in found.values())
