@@ -1,8 +1,9 @@
 """The live files of an outbox: status.json for machines, index.html for people.
 
-They are written beside and renamed, only when what they say has changed, at most every `publish.refresh_s`; three
-tries, then the next tick. They can't fail or delay a job: nothing waits for them. index.html is written every
-`publish.heartbeat_s` all the same: by its age a reader sees whether anybody still looks after it.
+They are written beside and renamed, only when what they say has changed, at most every `publish.refresh_s`, and less
+often where they take long; three tries, then the next tick. They can't fail or delay a job: nothing waits for them.
+index.html is written every `publish.heartbeat_s` all the same: by its age a reader sees whether anybody still looks
+after it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 STATUS_FILE: Final = "status.json"
 INDEX_FILE: Final = "index.html"
 _TRIES: Final = 3
+_SHARE: Final = 0.05
+"""The part of the time that the files may take, as long as `publish.heartbeat_s` is kept: of thousands of jobs one
+changes all the time, and each change would have them written anew."""
 _UNCHANGED: Final = ("at",)
 _UNCHANGED_OF_DAEMON: Final = ("beat_at",)
 _FREE_STEP: Final = 1 << 28
@@ -70,9 +74,12 @@ class LiveFiles:
         """Write what has changed; the seconds until it may have changed again."""
         if now_s < self._due_s:
             return self._due_s - now_s
-        self._due_s = now_s + self._settings.publish.refresh_s
+        began_s = self._clock.monotonic_s()
         self.refresh(now_s)
-        return self._due_s - now_s
+        took_s, publish = self._clock.monotonic_s() - began_s, self._settings.publish
+        wait_s = max(publish.refresh_s, min(took_s / _SHARE, publish.heartbeat_s))
+        self._due_s = now_s + wait_s
+        return max(0.0, wait_s - took_s)
 
     def refresh(self, now_s: float) -> None:
         """Write what has changed, however short the last time is ago."""

@@ -97,6 +97,19 @@ def test_at_most_every_refresh_s(house: House, files: CountingFiles) -> None:
     assert 4 <= files.written.count("index.html") <= 5
 
 
+@pytest.mark.parametrize(("takes_s", "waits_s"), [(0.1, 5.0), (0.4, 8.0), (4.0, 30.0)])
+def test_a_twentieth_of_the_time_at_most_but_for_the_heartbeat(
+    house: House, files: CountingFiles, takes_s: float, waits_s: float
+) -> None:
+    class Slow(CountingFiles):
+        def replace(self, path: Path, data: bytes, mode: int = 0o666) -> None:
+            house.clock.passed_s += takes_s / 2  # two files are written
+
+    assert house.settings.publish.refresh_s == 5.0
+    live = LiveFiles(house.settings, house.store, house.clock, Slow())
+    assert live.step(house.clock.monotonic_s()) == pytest.approx(waits_s - takes_s)
+
+
 def test_a_refusal_is_three_tries_and_then_the_next_tick(
     house: House, files: CountingFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
