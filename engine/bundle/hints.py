@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from config.bundle_layout import DEPTH_DIR, ViewName
 from engine.jit import parallel_map
+from engine.morphology import eroded
 
 _CORE_PX: Final = 4
 _LEAST_CORE_PX: Final = 200
@@ -86,12 +87,12 @@ def _edges(code: NDArray[np.uint16], top: int) -> tuple[float, float] | None:
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     mask, code = np.pad(mask[box], 1), np.pad(code[box], 1)
-    core = _shrunk(mask, _CORE_PX)
+    core = eroded(mask, _CORE_PX)
     if int(core.sum()) < _LEAST_CORE_PX:
         return None
     low = float(np.percentile(code[core][:: max(1, int(core.sum()) // 20_000)], 2))
-    rim = mask & ~_shrunk(mask, 1)
-    beside = rim & ~_shrunk(~core, _CORE_PX + 1)
+    rim = mask & ~eroded(mask, 1)
+    beside = rim & ~eroded(~core, _CORE_PX + 1)
     mixed = float((code[beside] < _FAR_BELOW * low).mean()) if beside.any() else 0.0
     return mixed, _specks(mask, mask & (code <= _SPECK_CODE * top)) / max(int(rim.sum()), 1)
 
@@ -106,15 +107,3 @@ def _specks(mask: NDArray[np.bool_], lowest: NDArray[np.bool_]) -> int:
     specks = (sizes <= _SPECK_PX) & (low == sizes)
     specks[0] = False
     return int(sizes[specks].sum())
-
-
-def _shrunk(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """Whether all pixels of a square of 2·radius + 1 around are set; what lies beyond the border counts as set."""
-    for axis in (0, 1):
-        source = np.moveaxis(mask, axis, 0)
-        mask = mask.copy()
-        out = np.moveaxis(mask, axis, 0)
-        for step in range(1, radius + 1):
-            out[step:] &= source[:-step]
-            out[:-step] &= source[step:]
-    return mask

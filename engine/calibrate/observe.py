@@ -15,6 +15,7 @@ from engine.bundle import Bundle
 from engine.calibrate.flat import flat_code
 from engine.distance import squared_distance
 from engine.jit import parallel_map
+from engine.morphology import eroded
 from engine.segment import Segmentation
 
 MAX_SIZE_PX = 1024
@@ -131,18 +132,6 @@ def _nearby(pick: np.ufunc, values: NDArray[np.floating[Any]]) -> NDArray[np.flo
     return values
 
 
-def _eroded(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """Whether all pixels of a square of 2·radius + 1 around are set; what lies beyond the border counts as set."""
-    for axis in (0, 1):
-        source = np.moveaxis(mask, axis, 0)
-        mask = mask.copy()
-        out = np.moveaxis(mask, axis, 0)
-        for step in range(1, radius + 1):
-            out[step:] &= source[:-step]
-            out[:-step] &= source[step:]
-    return mask
-
-
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[k, 2] extreme foreground pixels of every row and column, in half widths from the centre."""
     filled = [np.nonzero(mask.any(axis))[0] for axis in (1, 0)]
@@ -207,7 +196,7 @@ def _prepare(
     smooth = np.where(inside, np.clip(smooth, sub - slack, sub + slack), 0)
     near_edge = _nearby(np.maximum, np.where(inside, sub, -1e9)) - _nearby(np.minimum, np.where(inside, sub, 1e9))
     level_nearby = inside & (near_edge <= 1.5 * jump)
-    good = _eroded(level_nearby, max(2, round(EDGE_PX * n / 1024)))
+    good = eroded(level_nearby, max(2, round(EDGE_PX * n / 1024)))
     if int(good.sum()) < 30:
         good = inside
     py, px = np.nonzero(good)
@@ -225,13 +214,13 @@ def _prepare(
     distance = np.sqrt(squared_distance(mask))
     whole, clear = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
     whole[box] = smooth / code_max
-    clear[box] = ndimage.uniform_filter(_eroded(level_nearby, 2).astype(np.float32), 3) * inside
+    clear[box] = ndimage.uniform_filter(eroded(level_nearby, 2).astype(np.float32), 3) * inside
     fine = np.stack([whole, distance, np.maximum(clear, 0)], -1)
     step = max(1, n // COARSE_SIZE_PX)
     code_small, mask_small = _reduced(whole, mask, step)
     distance_small, _ = _reduced(distance / step, np.ones_like(mask), step)
     rise = _nearby(np.maximum, code_small) - _nearby(np.minimum, code_small)
-    clear_small = _eroded(mask_small & (rise <= 4 * jump / code_max), 1).astype(np.float32)
+    clear_small = eroded(mask_small & (rise <= 4 * jump / code_max), 1).astype(np.float32)
     coarse = np.stack([code_small, distance_small, clear_small], -1)
     middle = float(low + high) / (2 * code_max) if is_flat else None
     return View(fine, coarse, points, extent, _outline(mask), [low / code_max, high / code_max], middle)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def ring() -> Scene:
-    return sample_scene("torus", 40.0, "shared", "subject", size_px=512, background="transparent", grid=96)  # type: ignore[arg-type]
+    return sample_scene("torus", 40.0, "shared", "subject", size_px=512, background="transparent", grid=96)
 
 
 def painted(sample: Scene) -> Bundle:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from daemon.states import State
 from tests.daemon_stand_in import ROOT, make_bundle
@@ -16,8 +17,8 @@ from tests.service.daemon_process import Daemon
 Make = Callable[..., Daemon]
 
 
-def drop(daemon: Daemon, name: str, **words: object) -> None:
-    make_bundle(daemon.folder / "made" / name, **words)  # type: ignore[arg-type]
+def drop(daemon: Daemon, name: str, **words: Any) -> None:
+    make_bundle(daemon.folder / "made" / name, **words)
     shutil.copytree(daemon.folder / "made" / name, daemon.inbox / name)
 
 

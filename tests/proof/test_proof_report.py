@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_every_row_is_in_the_document() -> None:
     assert len(RULES.rows) == 16  # the fourteen rules, the states, the codes
 
 
-def test_what_fails_or_was_not_run_is_said(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_fails_or_was_not_run_is_said(tmp_path: Path) -> None:
     test = PARTS[0].rows[0].tests[0]
     file, _, name = test.partition("::")
     (tmp_path / "results-000.xml").write_text(
@@ -48,7 +49,7 @@ def test_what_fails_or_was_not_run_is_said(tmp_path) -> None:  # type: ignore[no
     assert "not run" in text
 
 
-def test_the_day_of_the_last_run_is_told_and_that_of_tests_left_behind(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_day_of_the_last_run_is_told_and_that_of_tests_left_behind(tmp_path: Path) -> None:
     row = PARTS[0].rows[0]
     for number, (day, tests) in enumerate({"2030-01-02": row.tests, "2030-03-04": row.tests[:1]}.items()):
         cases = "".join('<testcase file="{}" name="{}"/>'.format(*test.split("::")) for test in tests)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,9 +23,9 @@ from tests.daemon_stand_in import ROOT, make_bundle, make_zip
 from tests.service.daemon_process import Daemon, until
 
 
-def drop(daemon: Daemon, name: str, **words: object) -> Path:
+def drop(daemon: Daemon, name: str, **words: Any) -> Path:
     """Rename a whole bundle into the inbox."""
-    made = make_bundle(daemon.folder / "made" / name, **words)  # type: ignore[arg-type]
+    made = make_bundle(daemon.folder / "made" / name, **words)
     made.rename(daemon.inbox / name)
     return daemon.inbox / name
 
