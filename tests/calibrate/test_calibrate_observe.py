@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from engine.calibrate.observe import _eroded, _nearby, _outline
+from engine.calibrate.observe import _nearby, _outline
+from engine.morphology import eroded
 
 
 @pytest.mark.parametrize("shape", [(9, 14), (3, 3), (31, 8)])
@@ -18,7 +19,7 @@ def test_neighbourhoods_are_those_of_scipy(shape: tuple[int, int]) -> None:
     mask = rng.random(shape) > 0.15
     for radius in (1, 2):
         kept = ndimage.minimum_filter(mask.astype(np.uint8), 2 * radius + 1) > 0
-        assert np.array_equal(_eroded(mask, radius), kept)
+        assert np.array_equal(eroded(mask, radius), kept)
     assert mask.any()  # and it is left alone
     assert not mask.all()
 
