@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+from config.errors import error_classes
 from config.sections import Settings
 from daemon.clock import Clock, SystemClock
 from daemon.files import Files
@@ -21,7 +22,7 @@ from daemon.runner.child import Child
 from daemon.spool import spool_folder
 from daemon.states import State
 from daemon.store import Job, NewJob, open_store
-from daemon.worker.protocol import Cancel, Done, Message, Ready, Run, encode
+from daemon.worker.protocol import Cancel, Done, Failed, Message, Ready, Run, encode
 from tests.daemon_stand_in import COMMAND
 from tests.daemon_stand_in.bundles import bundle_files
 
@@ -238,3 +239,7 @@ def write_files(folder: Path, made: Mapping[str, bytes]) -> None:
     for path, data in made.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
+
+
+def failed(job: Job, code: str) -> Failed:
+    return Failed(job.id, error_classes()[code]("It went wrong.").as_json())

@@ -7,6 +7,7 @@ from typing import Final
 from daemon.store.migrate import VERSIONS
 from tests.proof.rows.row import Part, Row
 from tests.proof.rows.suites import (
+    CRASHES,
     INBOX,
     MACHINE,
     MODEL,
@@ -68,7 +69,7 @@ PROCESSES: Final = Part(
             "The daemon dies while publishing, or when a result is whole and not recorded",
             "published once, the engine not asked again",
             (
-                STATES + "test_killed_between_result_and_record_the_engine_does_not_run_twice",
+                CRASHES + "test_killed_between_result_and_record_the_engine_does_not_run_twice",
                 PUBLISH + "test_any_call_may_fail",
             ),
         ),
