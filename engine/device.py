@@ -1,61 +1,47 @@
-"""Where torch computes, how much of its memory a step may take, and what becomes of a step that takes more.
+"""Where a step computes, how much of the GPU's memory it may take, and what becomes of one that takes more or fails.
 
-    device = choose()
-    load = fitting(Load(views=6, size_px=1024, texture_size_px=2048, faces=100_000), free_bytes(device))
-    result = with_less(step, load)
+    if choose() == "cuda":
+        load = fitting(Load(...), free_bytes("cuda"))
+        result = with_less(step, load)
 
-What is given up first changes nothing but the time: fewer views at once. Then resolution goes.
+A load says what a step holds on the GPU at once. What is given up for want of memory is time, never the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
-from config.errors import ModelOutOfVram
+import structlog
+
+from config.errors import GpuUnavailable, ModelOutOfVram
 from engine import machine
 from engine.render.backends import no_rasterizer, on_cuda
 
-__all__ = ["Load", "choose", "fitting", "free_bytes", "is_out_of_memory", "with_less"]
+__all__ = ["Load", "after_failure", "choose", "fitting", "free_bytes", "is_out_of_memory", "release", "with_less"]
 
-Value = TypeVar("Value")
+log = structlog.get_logger(__name__)
 
-# Counted, not measured: the tensors of one rasterisation, three interpolations, a texture, an antialiasing and their
-# ways back take 230 bytes a pixel, and losses with autograd hold about as much again twice over. A texel has three
-# channels: the image, its mip chain, the sums of its gradient as integers and as numbers, an optimiser's moments.
-_BYTES_A_PIXEL = 700
-_BYTES_A_TEXEL = 160
-_BYTES_A_FACE = 400
-_BYTES_ANYWAY = 512 << 20
-"""What CUDA, torch and compiled kernels take before anything is done."""
-_SMALLEST_PX = 256
 _SHARE = 0.85
 """Of what is free: allocators leave gaps."""
+_MOST_OF_A_REASON = 200
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a step on the device holds at once: pictures of size_px², of `views` views, of a mesh with a texture."""
-
-    views: int
-    size_px: int
-    texture_size_px: int
-    faces: int
+class Load(Protocol):
+    """What a step holds on the GPU at once."""
 
     @property
     def bytes(self) -> int:
         """What that takes, estimated."""
-        pixels, texels = self.views * self.size_px**2, self.texture_size_px**2
-        return _BYTES_ANYWAY + _BYTES_A_PIXEL * pixels + _BYTES_A_TEXEL * texels + _BYTES_A_FACE * self.faces
+        ...
 
-    def less(self) -> Load | None:
-        """The next smaller one: half the views at once, down to one; then half the size, down to 256; None below."""
-        if self.views > 1:
-            return replace(self, views=self.views // 2)
-        if self.size_px // 2 >= _SMALLEST_PX:
-            return replace(self, size_px=self.size_px // 2)
-        return None
+    def less(self) -> Self | None:
+        """The next smaller one; None where there is none."""
+        ...
+
+
+Value = TypeVar("Value")
+AnyLoad = TypeVar("AnyLoad", bound=Load)
 
 
 def choose() -> Literal["cpu", "cuda"]:
@@ -83,17 +69,17 @@ def free_bytes(device: str) -> int | None:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
-def fitting(load: Load, free: int | None) -> Load:
+def fitting(load: AnyLoad, free: int | None) -> AnyLoad:
     """The largest of `load` and the smaller ones that fits into `free` bytes; `load` where there is no limit.
 
     Raises ModelOutOfVram where none does.
     """
-    each: Load | None = load
+    each: AnyLoad | None = load
     while each is not None:
         if free is None or each.bytes <= _SHARE * free:
             return each
         least, each = each, each.less()
-    raise ModelOutOfVram(
+    raise _out_of_memory(
         f"{_mb(free or 0)} MB of GPU memory are free, and the least that this step can do with is about "
         f"{_mb(least.bytes)} MB.",
         free_mb=_mb(free or 0),
@@ -101,10 +87,10 @@ def fitting(load: Load, free: int | None) -> Load:
     )
 
 
-def with_less(step: Callable[[Load], Value], load: Load, on_less: Callable[[Load], None] | None = None) -> Value:
+def with_less(step: Callable[[AnyLoad], Value], load: AnyLoad) -> Value:
     """`step(load)`, and where the device's memory runs out the same with less, as often as there is less.
 
-    A step that runs out must be one that can be begun anew. on_less: told of each smaller load before it is tried.
+    A step that runs out must be one that can be begun anew.
     Raises ModelOutOfVram where the smallest runs out too; other errors pass.
     """
     each = load
@@ -114,14 +100,35 @@ def with_less(step: Callable[[Load], Value], load: Load, on_less: Callable[[Load
         except Exception as error:  # torch, numba and the driver each have errors of their own for it; others pass
             if not is_out_of_memory(error):
                 raise
-            less, reason = each.less(), str(error).partition("\n")[0][:200]
+            less, reason = each.less(), _first_line(error)
         # Outside of the except clause: the error holds the frames, and those the tensors that fill the memory.
-        _release()
+        release()
         if less is None:
-            raise ModelOutOfVram(f"GPU memory ran out at {each.size_px} pixels and one view at a time.", reason=reason)
-        if on_less is not None:
-            on_less(less)
+            raise _out_of_memory(
+                f"GPU memory ran out, though this step held the least that it can do with, about {_mb(each.bytes)} MB.",
+                needed_mb=_mb(each.bytes),
+                reason=reason,
+            )
+        log.info("gpu.with_less", needed_mb=_mb(less.bytes), before_mb=_mb(each.bytes), reason=reason)
         each = less
+
+
+def after_failure(error: Exception) -> str:
+    """What to say where a step on CUDA has failed, and not for want of memory, so that the CPU has to do it.
+
+    From then on this process computes on the CPU: a context of CUDA that has seen an error may answer nothing any more.
+    Raises GpuUnavailable where the setting engine.device insists on CUDA.
+    """
+    reason = f"{type(error).__name__}: {_first_line(error)}"
+    log.warning("gpu.failed", exc_info=error)
+    if machine.device() == "cuda":
+        raise GpuUnavailable(
+            f"The GPU failed: {reason}.",
+            suggestion="Check the driver and the GPU with `nvidia-smi` and `meshdrop doctor`, or set engine.device to "
+            '"auto" or "cpu".',
+        ) from error
+    machine.give_cuda_up(reason)
+    return f"The GPU failed ({reason})."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -135,12 +142,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return "RuntimeError" in kinds and "CUDA" in text and "out of memory" in text  # torch's libraries
 
 
-def _release() -> None:
+def release() -> None:
     """Give back what torch keeps of the device's memory."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _out_of_memory(message: str, **details: int | str) -> ModelOutOfVram:
+    suggestion = 'Free the GPU, ask for a lower quality, or set engine.device to "cpu".'
+    return ModelOutOfVram(message, suggestion=suggestion, **details)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:_MOST_OF_A_REASON].rstrip(".")
 
 
 def _mb(count: int) -> int:

@@ -8,6 +8,7 @@ import os
 from config.sections import Engine
 
 _use = Engine()
+_cuda_failure: str | None = None
 
 
 def use(settings: Engine) -> None:
@@ -19,6 +20,17 @@ def use(settings: Engine) -> None:
 def device() -> str:
     """`auto`, `cpu` or `cuda`."""
     return _use.device
+
+
+def give_cuda_up(reason: str | None) -> None:
+    """Use CUDA no more in this process, for a reason in words; None: use it again."""
+    global _cuda_failure  # noqa: PLW0603 - as above: so is the GPU
+    _cuda_failure = reason
+
+
+def cuda_failure() -> str | None:
+    """Why CUDA was given up in this process; None where it was not."""
+    return _cuda_failure
 
 
 def cuda_rasterizer() -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from config.errors import GpuUnavailable
-from engine.machine import cuda_rasterizer, device
+from engine.machine import cuda_failure, cuda_rasterizer, device
 from engine.render.numba_backend import NumbaRasterizer
 from engine.render.types import Rasterizer
 
@@ -80,7 +80,9 @@ def cuda_trouble() -> str | None:
 
 
 def on_cuda() -> Literal["nvdiffrast", "cuda"] | None:
-    """What rasterises on CUDA by the setting engine.cuda_rasterizer; None where nothing does."""
+    """What rasterises on CUDA by the setting engine.cuda_rasterizer; None where nothing does, or it has failed."""
+    if cuda_failure() is not None:
+        return None
     wanted = cuda_rasterizer()
     if wanted in ("auto", "nvdiffrast") and nvdiffrast_usable():
         return "nvdiffrast"
@@ -105,7 +107,9 @@ def default_rasterizer() -> Rasterizer:
 def no_rasterizer() -> GpuUnavailable:
     """What to raise where CUDA is asked for and nothing rasterises there."""
     which = {"own": "", "auto": "nvdiffrast and a CUDA device are not both there, and "}.get(cuda_rasterizer())
-    if which is None:
+    if cuda_failure() is not None:
+        reason = f"it has failed in this process ({cuda_failure()})"
+    elif which is None:
         reason = "nvdiffrast, which engine.cuda_rasterizer asks for, and a CUDA device are not both there"
     else:
         reason = f"{which}our own rasteriser can't be used: {cuda_trouble()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,27 @@ from hypothesis import strategies as st
 from config.errors import GpuUnavailable, ModelOutOfVram
 from config.sections import Engine
 from engine import device, machine
-from engine.device import Load, fitting, is_out_of_memory, with_less
+from engine.device import after_failure, fitting, is_out_of_memory, with_less
+from engine.render import on_cuda
 
-HIGH = Load(views=6, size_px=2048, texture_size_px=4096, faces=150_000)
+
+@dataclass(frozen=True)
+class Load:
+    """Parts of so many bytes, of which there may be fewer at once, and something that has to be there."""
+
+    parts: int
+    bytes_a_part: int = 100 << 20
+    rest: int = 50 << 20
+
+    @property
+    def bytes(self) -> int:
+        return self.rest + self.parts * self.bytes_a_part
+
+    def less(self) -> Load | None:
+        return replace(self, parts=self.parts // 2) if self.parts else None
+
+
+WHOLE = Load(6)
 
 
 class OutOfMemoryError(RuntimeError):
@@ -32,35 +51,26 @@ class CudaAPIError(Exception):
 def _default_machine() -> Iterator[None]:
     yield
     machine.use(Engine())
+    machine.give_cuda_up(None)
 
 
-def test_views_are_given_up_before_resolution() -> None:
-    each, seen = HIGH, []
-    while (less := each.less()) is not None:
-        assert less.bytes < each.bytes
-        seen.append((less.views, less.size_px))
-        each = less
-    assert seen == [(3, 2048), (1, 2048), (1, 1024), (1, 512), (1, 256)]
-
-
-@given(st.integers(0, 1 << 38), st.integers(1, 12), st.sampled_from([256, 300, 1024, 4096]))
-def test_what_fits_is_the_largest_that_does(free: int, views: int, size_px: int) -> None:
-    wanted = Load(views, size_px, 2048, 100_000)
-    smaller = [wanted]
+@given(st.integers(0, 1 << 31), st.integers(0, 12), st.integers(1, 1 << 28))
+def test_what_fits_is_the_largest_that_does(free: int, parts: int, bytes_a_part: int) -> None:
+    smaller = [Load(parts, bytes_a_part)]
     while (less := smaller[-1].less()) is not None:
         smaller.append(less)
     if smaller[-1].bytes > 0.85 * free:
         with pytest.raises(ModelOutOfVram) as failure:
-            fitting(wanted, free)
-        assert failure.value.details["needed_mb"] == smaller[-1].bytes >> 20
+            fitting(smaller[0], free)
+        assert failure.value.details == {"free_mb": free >> 20, "needed_mb": 50}
         return
-    got = fitting(wanted, free)
+    got = fitting(smaller[0], free)
     assert got.bytes <= 0.85 * free
     assert all(each.bytes > 0.85 * free for each in smaller[: smaller.index(got)])
 
 
 def test_without_a_limit_all_fits() -> None:
-    assert fitting(HIGH, device.free_bytes("cpu")) is HIGH
+    assert fitting(WHOLE, device.free_bytes("cpu")) is WHOLE
 
 
 @pytest.mark.parametrize(
@@ -72,29 +82,27 @@ def test_without_a_limit_all_fits() -> None:
     ],
 )
 def test_a_step_that_runs_out_is_tried_with_less(error: Exception) -> None:
-    tried: list[Load] = []
-    told: list[Load] = []
+    tried: list[int] = []
 
     def step(load: Load) -> str:
-        tried.append(load)
-        if load.size_px > 1024:
+        tried.append(load.parts)
+        if load.parts > 1:
             raise error
         return "done"
 
     assert is_out_of_memory(error)
-    assert with_less(step, HIGH, told.append) == "done"
-    assert [(load.views, load.size_px) for load in tried] == [(6, 2048), (3, 2048), (1, 2048), (1, 1024)]
-    assert told == tried[1:]
+    assert with_less(step, WHOLE) == "done"
+    assert tried == [6, 3, 1]
 
 
 def test_the_smallest_that_runs_out_is_the_jobs_failure() -> None:
     def step(load: Load) -> None:
         raise OutOfMemoryError("CUDA out of memory.\nmore")
 
-    with pytest.raises(ModelOutOfVram, match="256 pixels") as failure:
-        with_less(step, HIGH)
+    with pytest.raises(ModelOutOfVram, match="about 50 MB") as failure:
+        with_less(step, WHOLE)
     assert failure.value.code == "MODEL_VRAM_OOM"
-    assert failure.value.details == {"reason": "CUDA out of memory."}
+    assert failure.value.details == {"reason": "CUDA out of memory", "needed_mb": 50}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +113,7 @@ def test_other_errors_pass(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        with_less(step, HIGH)
+        with_less(step, WHOLE)
 
 
 def test_a_real_error_of_torch_is_known() -> None:
@@ -125,3 +133,23 @@ def test_the_device_follows_the_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     machine.use(Engine(device="cuda"))
     with pytest.raises(GpuUnavailable, match="rasteriser"):
         device.choose()
+
+
+def test_a_failure_ends_the_use_of_cuda_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.render.backends.nvdiffrast_usable", lambda: True)
+    assert on_cuda() == "nvdiffrast"
+    said = after_failure(CudaAPIError(700, "CUDA_ERROR_ILLEGAL_ADDRESS"))
+    assert said == "The GPU failed (CudaAPIError: CUDA_ERROR_ILLEGAL_ADDRESS)."
+    assert on_cuda() is None
+    assert device.choose() == "cpu"
+    machine.use(Engine(device="cuda"))
+    with pytest.raises(GpuUnavailable, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        device.choose()
+
+
+def test_a_failure_where_cuda_is_insisted_on_holds_the_job() -> None:
+    machine.use(Engine(device="cuda"))
+    with pytest.raises(GpuUnavailable, match="unknown error") as failure:
+        after_failure(RuntimeError("CUDA error: unknown error"))
+    assert failure.value.retry
+    assert machine.cuda_failure() is None  # the next process may find it well again

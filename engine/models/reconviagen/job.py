@@ -124,10 +124,12 @@ def _device() -> torch.device:
     wanted = machine.device()
     if wanted == "cpu":
         return torch.device("cpu")
-    there = torch.cuda.is_available()
+    failure = machine.cuda_failure()
+    there = torch.cuda.is_available() and failure is None
     if wanted == "cuda" and not there:
+        why = "PyTorch finds no CUDA device" if failure is None else f"it has failed in this process ({failure})"
         raise GpuUnavailable(
-            'engine.device is "cuda", but PyTorch finds no CUDA device.',
+            f'engine.device is "cuda", but {why}.',
             suggestion='Check the driver and PyTorch\'s build, or set engine.device to "auto" or "cpu".',
         )
     return torch.device("cuda" if there else "cpu")
