@@ -14,16 +14,18 @@ counts for less: sharpening must not bring ghosts back that the bake's labels ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from config.bundle_layout import VIEW_NAMES, ViewName
+from config.errors import Cancelled, MeshdropError
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
+from engine.device import after_failure, choose
 from engine.diff import texture_kernels
 from engine.diff.pyramid import OWNERS, chain, chain_backward, first_blocks
 from engine.jit import parallel_map, row_bands
@@ -31,20 +33,13 @@ from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
 from engine.refine.kernels import residual_rows
 from engine.refine.observations import Observations, observe
+from engine.refine.sirt import AGREEMENT, NEIGHBOURHOOD_PX, PRIOR, Fit, Float32, solve
 from engine.render import kernels as render_kernels
 from engine.segment import Segmentation
 
-AGREEMENT = 80.0
-"""Local difference from the bake, in sRGB steps, by which a pixel's weight falls to 1/e. With more, views that are not
-of one object are averaged: their pictures come out nearer by the figures, with ghosts; with less, colours at the edges
-of what a view sees are given up."""
 CONTRADICTING = 0.9
 """A view of which less agrees is named."""
-NEIGHBOURHOOD_PX = 15
-PRIOR = 0.3
-"""Weight of the bake, in pixels a texel."""
 _POINTS = 1 << 16
-Float32 = NDArray[np.float32]
 Chain = tuple[Float32, NDArray[np.int64]]
 
 
@@ -53,24 +48,30 @@ class Refined:
     """What refinement hands on.
 
     agreement: how much of each view's trusted pixels counts, 0..1. psnr_db: of the drawn texture against the views, by
-    these weights, before each step and after the last.
+    these weights, before each step and after the last. device: what computed it. trouble: why it was not the GPU
+    that was chosen, in sentences.
     """
 
     textured: TexturedMesh
     agreement: dict[ViewName, float]
     psnr_db: tuple[float, ...]
+    device: Literal["cpu", "cuda"] = "cpu"
+    trouble: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """What quality.json says of it."""
-        return {"steps": len(self.psnr_db) - 1, "psnr_db": list(self.psnr_db), "agreement": dict(self.agreement)}
+        facts = {"steps": len(self.psnr_db) - 1, "psnr_db": list(self.psnr_db), "agreement": dict(self.agreement)}
+        return facts if self.device == "cpu" else {**facts, "device": self.device}
 
     def notes(self) -> tuple[str, ...]:
-        """What job.json and the report say of views that contradict the others."""
+        """What job.json and the report say of a GPU that failed, and of views that contradict the others."""
+        failed = () if self.trouble is None else (self.trouble,)
         apart = {v: share for v, share in self.agreement.items() if share < CONTRADICTING}
         if not apart:
-            return ()
+            return failed
         views = ", ".join(f"{v} ({1 - share:.0%} of what it shows)" for v, share in apart.items())
         return (
+            *failed,
             f"The colours of {views} contradict those of the other views: repainted, shadowed or not of the same "
             "object. They count for less in the texture.",
         )
@@ -88,7 +89,9 @@ def refine_texture(
     """Fit a baked texture to the views in at most `steps` steps; stops when one no longer helps.
 
     registrations: in RGB pixels, missing ones are the identity. Texels that no trusted pixel sees stay as they are. A
-    step that makes the weighted error larger is taken back. Deterministic, whatever the thread count.
+    step that makes the weighted error larger is taken back. Deterministic, whatever the thread count. Where CUDA is
+    chosen (`engine.device.choose`) it does it: the same within a step of sRGB, with the same bytes each time.
+    Raises ModelOutOfVram where its memory can't hold the least, GpuUnavailable where it fails and is insisted on.
     """
     start = textured.texture_kd.astype(np.float32)
     views: dict[ViewName, Observations] = {}
@@ -100,25 +103,49 @@ def refine_texture(
         if found is not None:
             views[v] = found
         checkpoint(0.4 * (n + 1) / len(names))
-    levels = chain(start, full=True)
-    weights = {v: _weights(levels, view) for v, view in views.items()}
-    shares = {v: round(float(w.sum() / views[v].trust.sum()), 4) for v, w in weights.items()}
-    norm = _seen_of_texels(levels, views, weights)
-    best, current, errors = start, start, list[float]()
-    for step in range(steps + 1):
-        levels = chain(current, full=True)
-        error, gradient = _step(levels, views, weights)
-        if not np.isfinite(error) or (errors and error >= errors[-1]):
-            break
-        errors.append(error)
-        best = current
-        if step < steps:
-            towards = gradient + PRIOR * (start - current)
-            current = np.clip(current + towards / (norm + np.float32(PRIOR)), 0, 255)
-        checkpoint(0.45 + 0.55 * (step + 1) / (steps + 1))
-    image = np.rint(best).astype(np.uint8)
-    decibels = tuple(round(float(-10 * np.log10(max(e, 1e-6) / 255**2)), 3) for e in errors)
-    return Refined(TexturedMesh(textured.mesh, textured.uv, textured.faces_uv, image), shares, decibels)
+    fit, trouble = _fit(start, views, steps, lambda fraction: checkpoint(0.45 + 0.55 * fraction))
+    image = np.rint(fit.texture).astype(np.uint8)
+    decibels = tuple(round(float(-10 * np.log10(max(e, 1e-6) / 255**2)), 3) for e in fit.errors)
+    fitted = TexturedMesh(textured.mesh, textured.uv, textured.faces_uv, image)
+    return Refined(fitted, fit.agreement, decibels, fit.device, trouble)
+
+
+def _fit(
+    start: Float32, views: dict[ViewName, Observations], steps: int, checkpoint: Checkpoint
+) -> tuple[Fit, str | None]:
+    """The fit on the device that is chosen, or on the CPU after all where CUDA fails; then also why, in a sentence."""
+    trouble = None
+    if choose() == "cuda":
+        try:
+            from engine.refine.texture_device import fit_on_device
+
+            return fit_on_device(start, views, steps, checkpoint), None
+        except (Cancelled, MeshdropError, MemoryError):
+            raise
+        except Exception as error:  # of torch, numba, the driver: whatever it is, the CPU does the same
+            trouble = f"{after_failure(error)} The texture was fitted on the CPU."
+    here = _OnCpu(start, views)
+    best, errors = solve(here, steps, checkpoint)
+    return Fit(best, here.agreement, errors, "cpu"), trouble
+
+
+class _OnCpu:
+    """See `Views`: arrays and compiled kernels on threads."""
+
+    def __init__(self, start: Float32, views: dict[ViewName, Observations]) -> None:
+        levels = chain(start, full=True)
+        self.start, self._views = start, views
+        self._weights = {v: _weights(levels, view) for v, view in views.items()}
+        self.agreement = {v: round(float(w.sum() / views[v].trust.sum()), 4) for v, w in self._weights.items()}
+        self._norm = _seen_of_texels(levels, views, self._weights)
+
+    def step(self, image: Float32) -> tuple[float, Float32]:
+        return _step(chain(image, full=True), self._views, self._weights)
+
+    def moved(self, image: Float32, gradient: Float32) -> Float32:
+        towards = gradient + PRIOR * (self.start - image)
+        moved: Float32 = np.clip(image + towards / (self._norm + np.float32(PRIOR)), 0, 255)
+        return moved
 
 
 def _drawn(levels: Chain, view: Observations) -> Float32:

@@ -21,6 +21,7 @@ QUICK = [
     "diff/test_diff_operations.py::test_interpolate_leads_back_to_attributes_and_weights",
     "diff/test_diff_operations.py::test_texture_leads_back_to_texels_and_coordinates",
     "diff/test_diff_operations.py::test_antialias_leads_back_to_colours_and_silhouettes",
+    "refine/test_refine_device.py::test_it_is_the_cpus_fit_to_a_step_of_srgb",
 ]
 
 
@@ -39,10 +40,11 @@ pytestmark = pytest.mark.skipif(SIMULATED, reason="this is the simulator")
 
 
 def test_the_operations_in_the_simulator() -> None:
-    assert passed(*QUICK) >= 6
+    assert passed(*QUICK) >= 8
 
 
 @pytest.mark.slow
 def test_all_of_it_in_the_simulator() -> None:
     assert passed("diff/test_diff_operations.py") >= 18
     assert passed("render/test_render_operations.py") >= 14
+    assert passed("refine/test_refine_device.py") >= 10

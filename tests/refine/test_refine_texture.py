@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from config.bundle_layout import VIEW_NAMES
@@ -15,8 +16,9 @@ from config.errors import Cancelled
 from config.sections import Engine
 from engine import machine
 from engine.camera import Camera
+from engine.diff import operations
 from engine.mesh import TexturedMesh
-from engine.refine import Refined, refine_texture
+from engine.refine import Refined, refine_texture, texture_device
 from engine.refine import texture as room
 from engine.refine.observations import observe
 from engine.render import interpolate, look_at, rasterize, render_textured, to_clip
@@ -148,6 +150,21 @@ def test_the_thread_count_changes_nothing(scene: Scene, baked: TexturedMesh, req
         machine.use(Engine(threads=threads))
         results.append(refine(scene, baked, steps=2).textured.texture_kd)
     np.testing.assert_array_equal(*results)
+
+
+def test_a_gpu_gives_the_same_to_a_step_of_srgb(
+    scene: Scene, baked: TexturedMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By torch's operations on the CPU; test_refine_device has those on CUDA."""
+    here = refine(scene, baked)
+    monkeypatch.setattr(room, "choose", lambda: "cuda")
+    monkeypatch.setattr(texture_device, "_back_end", lambda: (operations("cpu"), torch.device("cpu")))
+    there = refine(scene, baked)
+    assert there.device == "cuda"
+    apart = np.abs(there.textured.texture_kd.astype(int) - here.textured.texture_kd)
+    assert (apart <= 1).mean() >= 0.999
+    assert there.psnr_db == pytest.approx(here.psnr_db, abs=0.002)
+    assert there.notes() == here.notes() == ()
 
 
 def test_cancel_is_felt_at_every_step(scene: Scene, baked: TexturedMesh) -> None:
