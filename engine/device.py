@@ -137,8 +137,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if "OutOfMemoryError" in kinds:  # torch.cuda.OutOfMemoryError, torch.OutOfMemoryError
         return True
     text = str(error)
-    if "CudaAPIError" in kinds:  # numba's, of the driver: code 2
-        return getattr(error, "code", None) == 2 or "CUDA_ERROR_OUT_OF_MEMORY" in text
+    if "CUDA_ERROR_OUT_OF_MEMORY" in text:  # the driver's, by numba or NVIDIA's bindings
+        return True
+    if "CudaAPIError" in kinds:
+        return getattr(error, "code", None) == 2
     return "RuntimeError" in kinds and "CUDA" in text and "out of memory" in text  # torch's libraries
 
 

@@ -78,6 +78,8 @@ def test_without_a_limit_all_fits() -> None:
     [
         OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
         CudaAPIError(2, "[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY"),
+        CudaAPIError(2, "[2] Call to cuMemAlloc"),
+        Exception("CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate enough memory"),
         RuntimeError("CUDA error: out of memory"),
     ],
 )

@@ -252,6 +252,18 @@ def test_less_is_less_down_to_nothing_held() -> None:
 # -- the choice, and what becomes of a GPU that fails ------------------------------------------------------------
 
 
+def test_ours_is_taken_unless_nvdiffrast_is_asked_for_or_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.diff.cuda_operations.missing", lambda: None)
+    monkeypatch.setattr(texture_device, "operations", lambda device: f"the setting's, on {device}")
+    monkeypatch.setattr(texture_device, "cuda_trouble", lambda: None)
+    assert texture_device._back_end()[0].name == "cuda"
+    machine.use(Engine(cuda_rasterizer="nvdiffrast"))
+    assert texture_device._back_end()[0] == "the setting's, on cuda"
+    machine.use(Engine())
+    monkeypatch.setattr(texture_device, "cuda_trouble", lambda: "it does not draw")
+    assert texture_device._back_end()[0] == "the setting's, on cuda"
+
+
 class Broken:
     """Operations that fail as a driver does."""
 
