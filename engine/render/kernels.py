@@ -40,10 +40,28 @@ def setup_vertices(position_clip: Array, height: int, width: int, xy: Array, inv
 
 
 @jit
+def find_spans(xy: Array, usable: Array, triangles: Array, height: int, width: int, spans: Array) -> None:
+    """The first and last row of a picture that each triangle may cover: spans [T, 2] int32, 0 and -1 where none.
+
+    triangles: [T, 3] int32 into the vertices. Every band of rows looks at every triangle: at these two numbers alone.
+    """
+    for t in range(len(triangles)):
+        i0, i1, i2 = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        spans[t, 0], spans[t, 1] = 0, -1
+        if not (usable[i0] and usable[i1] and usable[i2]):
+            continue
+        x0, x1, x2, y0, y1, y2 = xy[i0, 0], xy[i1, 0], xy[i2, 0], xy[i0, 1], xy[i1, 1], xy[i2, 1]
+        row0, row1 = max(first_centre(y0, y1, y2), 0), min(last_centre(y0, y1, y2), height - 1)
+        column0, column1 = max(first_centre(x0, x1, x2), 0), min(last_centre(x0, x1, x2), width - 1)
+        if row0 <= row1 and column0 <= column1:
+            spans[t, 0], spans[t, 1] = row0, row1
+
+
+@jit
 def rasterize_rows(
     xy: Array,
     inverse_w: Array,
-    usable: Array,
+    spans: Array,
     triangles: Array,
     face_count: int,
     clipped_face: Array,
@@ -55,31 +73,28 @@ def rasterize_rows(
 ) -> None:
     """Draw rows first_row.. of the image.
 
-    triangles: [T, 3] int32 into the vertices; from `face_count` on they are parts of clipped faces: clipped_face [C]
-    int32 says of which, clipped_weights [C, 3, 2] float64 with which weights at their corners.
-    Out: face_index [h, W] int32, barycentric [h, W, 2] float32, depth [h, W] float32.
+    spans: [T, 2] int32 from `find_spans`. triangles: [T, 3] int32 into the vertices; from `face_count` on they are
+    parts of clipped faces: clipped_face [C] int32 says of which, clipped_weights [C, 3, 2] float64 with which weights
+    at their corners. Out: face_index [h, W] int32, barycentric [h, W, 2] float32, depth [h, W] float32. Where
+    barycentric has no rows only the faces are wanted, and depth is left as 1/z.
     """
     rows, width = face_index.shape
+    weighed = len(barycentric) > 0
     for line in range(rows):
         for column in range(width):
             face_index[line, column] = -1
-            barycentric[line, column, 0] = 0
-            barycentric[line, column, 1] = 0
             depth[line, column] = 0  # holds 1/z until the end
+            if weighed:
+                barycentric[line, column, 0] = 0
+                barycentric[line, column, 1] = 0
     for t in range(len(triangles)):
-        i0, i1, i2 = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if not (usable[i0] and usable[i1] and usable[i2]):
-            continue
-        y0, y1, y2 = xy[i0, 1], xy[i1, 1], xy[i2, 1]
-        row0 = max(first_centre(y0, y1, y2), first_row)
-        row1 = min(last_centre(y0, y1, y2), first_row + rows - 1)
+        row0, row1 = max(int(spans[t, 0]), first_row), min(int(spans[t, 1]), first_row + rows - 1)
         if row0 > row1:
             continue
-        x0, x1, x2 = xy[i0, 0], xy[i1, 0], xy[i2, 0]
+        i0, i1, i2 = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, x1, x2, y0, y1, y2 = xy[i0, 0], xy[i1, 0], xy[i2, 0], xy[i0, 1], xy[i1, 1], xy[i2, 1]
         column0 = max(first_centre(x0, x1, x2), 0)
         column1 = min(last_centre(x0, x1, x2), width - 1)
-        if column0 > column1:
-            continue
         area, dx0, dy0, dx1, dy1, dx2, dy2 = edge_functions(x0, y0, x1, y1, x2, y2)
         if area == 0:
             continue
@@ -110,6 +125,8 @@ def rasterize_rows(
                     continue
                 depth[line, column] = near
                 face_index[line, column] = face
+                if not weighed:
+                    continue
                 b0, b1 = q0 / total, q1 / total
                 if t >= face_count:
                     part = t - face_count
@@ -121,6 +138,8 @@ def rasterize_rows(
                     b1 += b2 * clipped_weights[part, 2, 1]
                 barycentric[line, column, 0] = b0
                 barycentric[line, column, 1] = b1
+    if not weighed:
+        return
     for line in range(rows):
         for column in range(width):
             if face_index[line, column] >= 0:

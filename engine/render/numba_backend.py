@@ -26,6 +26,7 @@ class Setup:
     xy: NDArray[np.int64]
     inverse_w: NDArray[np.float64]
     usable: NDArray[np.bool_]
+    spans: Int32
     triangles: Int32
     clipped_face: Int32
     clipped_weights: NDArray[np.float64]
@@ -34,20 +35,24 @@ class Setup:
         """Rows first_row..end_row of the picture, on this thread."""
         shape = (end_row - first_row, self.size_px[1])
         out = Fragments(np.empty(shape, np.int32), np.empty((*shape, 2), np.float32), np.empty(shape, np.float32))
+        self.draw_into(first_row, out.face_index, out.barycentric, out.depth)
+        return out
+
+    def draw_into(self, first_row: int, face_index: Int32, barycentric: Float32, depth: Float32) -> None:
+        """Rows first_row.. as `kernels.rasterize_rows` leaves them."""
         kernels.rasterize_rows(
             self.xy,
             self.inverse_w,
-            self.usable,
+            self.spans,
             self.triangles,
             len(self.faces),
             self.clipped_face,
             self.clipped_weights,
             first_row,
-            out.face_index,
-            out.barycentric,
-            out.depth,
+            face_index,
+            barycentric,
+            depth,
         )
-        return out
 
     def rows(self) -> tuple[int, int]:
         """The half-open range of rows outside of which nothing is."""
@@ -103,7 +108,9 @@ def setup(position_clip: Float32, faces: Int32, size_px: tuple[int, int]) -> Set
         triangles = np.concatenate([faces, new])
         xy, inverse_w, usable = (np.concatenate(pair) for pair in zip((xy, inverse_w, usable), extra, strict=True))
         clipped_face, clipped_weights = parts.face, np.ascontiguousarray(parts.weights[:, :, :2])
-    return Setup(position_clip, faces, size_px, xy, inverse_w, usable, triangles, clipped_face, clipped_weights)
+    spans = np.empty((len(triangles), 2), np.int32)
+    kernels.find_spans(xy, usable, triangles, size_px[0], size_px[1], spans)
+    return Setup(position_clip, faces, size_px, xy, inverse_w, usable, spans, triangles, clipped_face, clipped_weights)
 
 
 class NumbaRasterizer:
@@ -128,19 +135,7 @@ class NumbaRasterizer:
         def band(rows: tuple[int, int]) -> None:
             rows = (rows[0] + first, rows[1] + first)
             part = slice(*rows)
-            kernels.rasterize_rows(
-                drawing.xy,
-                drawing.inverse_w,
-                drawing.usable,
-                drawing.triangles,
-                len(drawing.faces),
-                drawing.clipped_face,
-                drawing.clipped_weights,
-                rows[0],
-                out.face_index[part],
-                out.barycentric[part],
-                out.depth[part],
-            )
+            drawing.draw_into(rows[0], out.face_index[part], out.barycentric[part], out.depth[part])
             if out.barycentric_dxy is not None:
                 kernels.barycentric_derivatives(
                     drawing.position_clip,
