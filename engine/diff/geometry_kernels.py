@@ -1,7 +1,8 @@
 """Kernels of the differentiable rasteriser: weights at pixels, and the way back from weights to vertices.
 
-All of them go over rows first_row..end_row of one picture. What the way back adds up goes into a buffer of the caller's
-band, so that the order of a sum never depends on threads.
+What is the same all over a face, `corner_inverse`, is computed once for each face that is seen. On the way back a band
+of rows adds up what each of its faces needs of its pixels; that goes to the vertices face by face, band after band, so
+the order of a sum never depends on threads.
 """
 
 from __future__ import annotations
@@ -11,119 +12,236 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.diff.elements import corner_inverse, corners_backward, weight_slopes, weights, weights_backward
-from engine.jit import jit
+from engine.diff.elements import corner_inverse, weights, weights_backward
+from engine.jit import jit, jit_element
+from engine.render.elements import attribute_slope, blended
 
 Array = NDArray[Any]
 
 
 @jit
+def mark_seen(face_index: Array, seen: Array) -> None:
+    """1 into seen [F] uint8 of the faces of face_index [h, W] int32. Threads may do so at once: all write the same."""
+    last = -1
+    for line in range(face_index.shape[0]):
+        for column in range(face_index.shape[1]):
+            face = face_index[line, column]
+            if face != last:
+                last = face
+                if face >= 0:
+                    seen[face] = 1
+
+
+@jit
+def invert_corners(
+    position_clip: Array, faces: Array, seen: Array, first: int, end: int, height: int, width: int, out: Array
+) -> None:
+    """`corner_inverse` of those of faces first..end that are seen: out [F, 9] float64."""
+    for f in range(first, end):
+        if seen[f] != 0:
+            g = corner_inverse(position_clip, faces[f, 0], faces[f, 1], faces[f, 2], height, width)
+            for k in range(9):
+                out[f, k] = g[k]
+
+
+@jit
 def raster_rows(
-    position_clip: Array, faces: Array, height: int, first_row: int, face_index: Array, raster: Array, slopes: Array
+    position_clip: Array, faces: Array, inverse: Array, first_row: int, face_index: Array, raster: Array, slopes: Array
 ) -> None:
     """Weights at the pixel centres, from the vertices as they are: the forward rasteriser's come from snapped ones.
 
-    face_index: [h, W] int32 of rows first_row.. of a picture of `height` rows. Out: raster [h, W, 4] (weight of corner
-    0, of corner 1, z/w, face + 1), slopes [h, W, 4] (d weight 0/dx, /dy, d weight 1/dx, /dy) or [0, 0, 4].
+    inverse: from `invert_corners`. face_index: [h, W] int32 of rows first_row.. of a picture. Out: raster [h, W, 4]
+    (weight of corner 0, of corner 1, z/w, face + 1), slopes [h, W, 4] (d weight 0/dx, /dy, d weight 1/dx, /dy).
     """
     rows, width = face_index.shape
-    with_slopes = slopes.shape[0] > 0
-    last = -1
-    g = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    i0 = i1 = i2 = 0
     for line in range(rows):
         py = first_row + line + 0.5
+        last = -1
+        i0 = i1 = i2 = 0
+        g = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        r0 = r1 = r2 = sx = sy = z0 = z1 = z2 = 0.0
         for column in range(width):
             face = face_index[line, column]
             if face < 0:
                 for k in range(4):
                     raster[line, column, k] = 0
-                if with_slopes:
-                    for k in range(4):
-                        slopes[line, column, k] = 0
+                    slopes[line, column, k] = 0
                 continue
             if face != last:
                 last = face
+                h = inverse[face]
+                g = (h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8])
                 i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
-                g = corner_inverse(position_clip, i0, i1, i2, height, width)
-            if with_slopes:
-                steps = weight_slopes(g, column + 0.5, py)
-                for k in range(4):
-                    slopes[line, column, k] = steps[k]
-            b0, b1, b2 = weights(g, column + 0.5, py)
+                r0, r1, r2 = g[1] * py + g[2], g[4] * py + g[5], g[7] * py + g[8]
+                sx, sy = g[0] + g[3] + g[6], g[1] + g[4] + g[7]
+                z0, z1 = np.float64(position_clip[i0, 2]), np.float64(position_clip[i1, 2])
+                z2 = np.float64(position_clip[i2, 2])
+            px = column + 0.5
+            q0, q1, q2 = g[0] * px + r0, g[3] * px + r1, g[6] * px + r2
+            z = 1 / (q0 + q1 + q2)
+            b0, b1 = q0 * z, q1 * z
+            slopes[line, column, 0] = (g[0] - b0 * sx) * z
+            slopes[line, column, 1] = (g[1] - b0 * sy) * z
+            slopes[line, column, 2] = (g[3] - b1 * sx) * z
+            slopes[line, column, 3] = (g[4] - b1 * sy) * z
+            deep = (
+                q0 * z0 + q1 * z1 + q2 * z2
+            )  # of the sum of b·z and that of b·w, by which it is divided, z is 1/(q0+q1+q2)
+            if q0 < 0 or q1 < 0 or q2 < 0:
+                b0, b1, b2 = weights(g, px, py)
+                w = b0 * position_clip[i0, 3] + b1 * position_clip[i1, 3] + b2 * position_clip[i2, 3]
+                deep = (b0 * z0 + b1 * z1 + b2 * z2) / w
             raster[line, column, 0] = b0
             raster[line, column, 1] = b1
-            deep = b0 * position_clip[i0, 2] + b1 * position_clip[i1, 2] + b2 * position_clip[i2, 2]
-            raster[line, column, 2] = deep / (
-                b0 * position_clip[i0, 3] + b1 * position_clip[i1, 3] + b2 * position_clip[i2, 3]
-            )
+            raster[line, column, 2] = deep
             raster[line, column, 3] = face + 1
 
 
 @jit
-def raster_backward_rows(
-    position_clip: Array, faces: Array, raster: Array, gradient: Array, first_row: int, end_row: int, out: Array
-) -> None:
-    """From d loss/d weights to d loss/d position_clip, added to out [V, 4] float64.
+def gather_rows(
+    inverse: Array,
+    face_index: Array,
+    gradient: Array,
+    first_row: int,
+    end_row: int,
+    slot: Array,
+    found: Array,
+    sums: Array,
+) -> int:
+    """What the faces of rows first_row..end_row need of their pixels, for `scatter_faces`; returns how many those are.
 
-    raster, gradient: [H, W, 4]; of the gradient the first two count.
+    With q = M^-1 p and b = q/sum(q), dq = -M^-1 dM q: of each face the sums of e_k·(x, y, 1), e = d loss/dq. A clamped
+    weight has no gradient. gradient: [H, W, 4], of which the first two count, those of the weights of corners 0 and 1.
+    slot: [F] int32, -1 before, the face's place in the out: found [S] int32, the faces, and sums [S, 9] float64.
     """
-    height, width = raster.shape[:2]
-    hw, hh = 0.5 * width, 0.5 * height
-    last = -1
-    g = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    x0 = y0 = w0 = x1 = y1 = w1 = x2 = y2 = w2 = 0.0
+    width = face_index.shape[1]
+    count = 0
     for row in range(first_row, end_row):
         py = row + 0.5
-        for column in range(width):
-            face = int(raster[row, column, 3]) - 1
+        column = 0
+        while column < width:
+            face = face_index[row, column]
             if face < 0:
+                column += 1
                 continue
-            d0, d1 = np.float64(gradient[row, column, 0]), np.float64(gradient[row, column, 1])
-            if d0 == 0 and d1 == 0:
+            h = inverse[face]
+            g0, g3, g6 = h[0], h[3], h[6]
+            r0, r1, r2 = h[1] * py + h[2], h[4] * py + h[5], h[7] * py + h[8]
+            e0 = e1 = e2 = x0 = x1 = x2 = 0.0
+            some = False
+            while column < width and face_index[row, column] == face:
+                d0, d1 = np.float64(gradient[row, column, 0]), np.float64(gradient[row, column, 1])
+                px = column + 0.5
+                q0, q1, q2 = g0 * px + r0, g3 * px + r1, g6 * px + r2
+                column += 1
+                if (d0 == 0 and d1 == 0) or q0 < 0 or q1 < 0 or q2 < 0:
+                    continue
+                some = True
+                z = 1 / (q0 + q1 + q2)
+                mean = (d0 * q0 + d1 * q1) * z
+                f0, f1, f2 = (d0 - mean) * z, (d1 - mean) * z, -mean * z
+                e0, e1, e2 = e0 + f0, e1 + f1, e2 + f2
+                x0, x1, x2 = x0 + f0 * px, x1 + f1 * px, x2 + f2 * px
+            if not some:
                 continue
-            if face != last:
-                if last >= 0:
-                    _flush(faces, last, hw, hh, x0, y0, w0, x1, y1, w1, x2, y2, w2, out)
-                    x0 = y0 = w0 = x1 = y1 = w1 = x2 = y2 = w2 = 0.0
-                last = face
-                g = corner_inverse(position_clip, faces[face, 0], faces[face, 1], faces[face, 2], height, width)
-            h = corners_backward(g, column + 0.5, py, d0, d1)
-            x0, y0, w0 = x0 + h[0], y0 + h[1], w0 + h[2]
-            x1, y1, w1 = x1 + h[3], y1 + h[4], w1 + h[5]
-            x2, y2, w2 = x2 + h[6], y2 + h[7], w2 + h[8]
-    if last >= 0:
-        _flush(faces, last, hw, hh, x0, y0, w0, x1, y1, w1, x2, y2, w2, out)
+            s = slot[face]
+            if s < 0:
+                s = count
+                slot[face] = s
+                found[s] = face
+                for k in range(9):
+                    sums[s, k] = 0
+                count += 1
+            sums[s, 0] += x0
+            sums[s, 1] += e0 * py
+            sums[s, 2] += e0
+            sums[s, 3] += x1
+            sums[s, 4] += e1 * py
+            sums[s, 5] += e1
+            sums[s, 6] += x2
+            sums[s, 7] += e2 * py
+            sums[s, 8] += e2
+    return count
 
 
 @jit
-def _flush(
-    faces: Array,
-    face: int,
-    hw: float,
-    hh: float,
-    x0: float,
-    y0: float,
-    w0: float,
-    x1: float,
-    y1: float,
-    w1: float,
-    x2: float,
-    y2: float,
-    w2: float,
-    out: Array,
+def scatter_faces(
+    faces: Array, inverse: Array, found: Array, sums: Array, count: int, height: int, width: int, out: Array
 ) -> None:
-    """Add a face's gradients in homogeneous pixel positions, (x + w)·W/2, (y + w)·H/2, w, to the clip coordinates'."""
-    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-    out[a, 0] += x0 * hw
-    out[a, 1] += y0 * hh
-    out[a, 3] += w0 + x0 * hw + y0 * hh
-    out[b, 0] += x1 * hw
-    out[b, 1] += y1 * hh
-    out[b, 3] += w1 + x1 * hw + y1 * hh
-    out[c, 0] += x2 * hw
-    out[c, 1] += y2 * hh
-    out[c, 3] += w2 + x2 * hw + y2 * hh
+    """From `gather_rows` to d loss/d position_clip, added to out [V, 4] float64."""
+    hw, hh = 0.5 * width, 0.5 * height
+    for s in range(count):
+        face = found[s]
+        g, e = inverse[face], sums[s]
+        for j in range(3):
+            x = y = w = 0.0
+            for k in range(3):
+                t = g[3 * j] * e[3 * k] + g[3 * j + 1] * e[3 * k + 1] + g[3 * j + 2] * e[3 * k + 2]
+                x, y, w = x - t * g[3 * k], y - t * g[3 * k + 1], w - t * g[3 * k + 2]
+            # homogeneous pixel positions are (x + w)·W/2, (y + w)·H/2, w
+            v = faces[face, j]
+            out[v, 0] += x * hw
+            out[v, 1] += y * hh
+            out[v, 3] += w + x * hw + y * hh
+
+
+@jit_element
+def _interpolate_channels(
+    attributes: Array,
+    faces: Array,
+    raster: Array,
+    slopes: Array,
+    first_row: int,
+    end_row: int,
+    out: Array,
+    out_dxy: Array,
+    channels: int,
+) -> None:
+    for row in range(first_row, end_row):
+        last = -1
+        i0 = i1 = i2 = 0
+        for column in range(raster.shape[1]):
+            face = int(raster[row, column, 3]) - 1
+            if face < 0:
+                for c in range(channels):
+                    out[row, column, c] = 0
+                if len(slopes) > 0:
+                    for c in range(2 * channels):
+                        out_dxy[row, column, c] = 0
+                continue
+            if face != last:
+                last = face
+                i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
+            b0, b1 = raster[row, column, 0], raster[row, column, 1]
+            for c in range(channels):
+                out[row, column, c] = blended(attributes, c, i0, i1, i2, b0, b1)
+            if len(slopes) > 0:
+                for c in range(channels):
+                    for axis in range(2):
+                        s0, s1 = slopes[row, column, axis], slopes[row, column, 2 + axis]
+                        out_dxy[row, column, 2 * c + axis] = attribute_slope(attributes, c, i0, i1, i2, s0, s1)
+
+
+@jit
+def interpolate_rows(
+    attributes: Array,
+    faces: Array,
+    raster: Array,
+    slopes: Array,
+    first_row: int,
+    end_row: int,
+    out: Array,
+    out_dxy: Array,
+) -> None:
+    """Attributes [A, C] to out [H, W, C], rows first_row..end_row; 0 where nothing is.
+
+    raster, slopes: [H, W, 4] from `raster_rows`. out_dxy: [H, W, 2·C], d/dx, d/dy attribute by attribute; or both have
+    no rows.
+    """
+    if out.shape[2] == 2:  # a literal, so that loops over channels are unrolled: texture coordinates are two
+        _interpolate_channels(attributes, faces, raster, slopes, first_row, end_row, out, out_dxy, 2)
+    else:
+        _interpolate_channels(attributes, faces, raster, slopes, first_row, end_row, out, out_dxy, out.shape[2])
 
 
 @jit

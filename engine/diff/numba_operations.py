@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
-from engine.diff import geometry_kernels, silhouette_kernels, texture_kernels
-from engine.diff.pyramid import OWNERS, chain, chain_backward, first_blocks
+from engine.diff import geometry_kernels, silhouette_kernels
+from engine.diff.pyramid import chain, chain_backward
+from engine.diff.sampling import look_up, to_coordinates, to_texels
 from engine.diff.topology import faces_across
 from engine.jit import parallel_map, row_bands, thread_count
-from engine.render import kernels
 from engine.render.numba_backend import setup
 
 _PARTS = 8
 """In how many parts a sum over pixels is formed."""
-_POINTS = 1 << 15
 Array = NDArray[Any]
 
 
@@ -43,6 +42,12 @@ def _like(array: Array, tensor: Tensor) -> Tensor:
     return torch.from_numpy(array).to(tensor.dtype)
 
 
+def _stacked(arrays: list[Array], shape: tuple[int, ...]) -> Tensor:
+    """One after the other; a single one is not copied."""
+    whole = arrays[0] if len(arrays) == 1 else np.stack(arrays)
+    return torch.from_numpy(whole.reshape(shape))
+
+
 def _summed(shape: tuple[int, int], rows: int, add: Callable[[int, int, Array], None]) -> NDArray[np.float64]:
     """The sum [shape] of what `add` puts into a buffer for each band of rows, always in the same order."""
     bands = row_bands(rows, _PARTS)
@@ -60,47 +65,65 @@ class _Rasterize(Function):
     def forward(ctx: Any, position_clip: Tensor, faces: Tensor, size_px: tuple[int, int]) -> tuple[Tensor, Tensor]:
         count, (height, width) = len(position_clip), size_px
         positions, triangles = _array(position_clip), _faces(faces)
-        raster = np.zeros((count, height, width, 4), positions.dtype)
-        slopes = np.zeros((count, height, width, 4), positions.dtype)
-        for n in range(count):
-            drawing = setup(positions[n].astype(np.float32), triangles, size_px)
-            first, end = drawing.rows()
-            if end <= first:
-                continue
-
-            def band(rows: tuple[int, int], n: int = n, drawing: Any = drawing, first: int = first) -> None:
-                a, b = rows[0] + first, rows[1] + first
-                face_index = drawing.draw(a, b).face_index
-                geometry_kernels.raster_rows(
-                    positions[n], triangles, height, a, face_index, raster[n, a:b], slopes[n, a:b]
-                )
-
-            parallel_map(band, row_bands(end - first, 4 * thread_count()))
+        raster = np.empty((count, height, width, 4), positions.dtype)
+        slopes = np.empty((count, height, width, 4), positions.dtype)
+        ctx.seen = [_draw(positions[n], triangles, raster[n], slopes[n]) for n in range(count)]
+        ctx.save_for_backward(position_clip, faces)
         out, out_slopes = torch.from_numpy(raster), torch.from_numpy(slopes)
-        ctx.save_for_backward(position_clip, faces, out)
         ctx.mark_non_differentiable(out_slopes)
         return out, out_slopes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _slopes: Tensor) -> tuple[Tensor, None, None]:
-        position_clip, faces, raster = ctx.saved_tensors
-        positions, triangles, rasters, gradients = (
-            _array(position_clip),
-            _faces(faces),
-            _array(raster),
-            _array(gradient),
-        )
-        out = np.zeros(positions.shape)
-        for n in range(len(positions)):
-
-            def add(first: int, end: int, part: Array, n: int = n) -> None:
-                geometry_kernels.raster_backward_rows(
-                    positions[n], triangles, rasters[n], gradients[n], first, end, part
-                )
-
-            out[n] = _summed((positions.shape[1], 4), rasters.shape[1], add)
+        position_clip, faces = ctx.saved_tensors
+        triangles, gradients = _faces(faces), _array(gradient)
+        out = np.zeros(tuple(position_clip.shape))
+        for n, (face_index, inverse) in enumerate(ctx.seen):
+            _to_vertices(triangles, face_index, inverse, gradients[n], out[n])
         return _like(out, position_clip), None, None
+
+
+def _draw(position: Array, triangles: NDArray[np.int32], raster: Array, slopes: Array) -> tuple[Array, Array]:
+    """One picture: raster and slopes [H, W, 4] are filled. The faces [H, W] int32, -1 = none, and `invert_corners`'."""
+    height, width = raster.shape[:2]
+    drawing = setup(position.astype(np.float32), triangles, (height, width))
+    face_index = np.empty((height, width), np.int32)
+    seen, inverse = np.zeros(len(triangles), np.uint8), np.empty((len(triangles), 9))
+    unweighed = np.empty((0, width, 2), np.float32)
+    bands = row_bands(height, 4 * thread_count())
+
+    def band(rows: tuple[int, int]) -> None:
+        part = face_index[slice(*rows)]
+        drawing.draw_into(rows[0], part, unweighed, np.empty(part.shape, np.float32))
+        geometry_kernels.mark_seen(part, seen)
+
+    def invert(part: tuple[int, int]) -> None:
+        geometry_kernels.invert_corners(position, triangles, seen, *part, height, width, inverse)
+
+    def weigh(rows: tuple[int, int]) -> None:
+        part = slice(*rows)
+        geometry_kernels.raster_rows(
+            position, triangles, inverse, rows[0], face_index[part], raster[part], slopes[part]
+        )
+
+    parallel_map(band, bands)
+    parallel_map(invert, row_bands(len(triangles)))
+    parallel_map(weigh, bands)
+    return face_index, inverse
+
+
+def _to_vertices(triangles: NDArray[np.int32], face_index: Array, inverse: Array, gradient: Array, out: Array) -> None:
+    """Add the way back of one picture's weights to out [V, 4]; face_index, inverse: from `_draw`."""
+    height, width = face_index.shape
+
+    def band(rows: tuple[int, int]) -> tuple[Array, Array, int]:
+        most = min(len(triangles), (rows[1] - rows[0]) * width)
+        slot, found, sums = np.full(len(triangles), -1, np.int32), np.empty(most, np.int32), np.empty((most, 9))
+        return found, sums, geometry_kernels.gather_rows(inverse, face_index, gradient, *rows, slot, found, sums)
+
+    for found, sums, count in parallel_map(band, row_bands(height, _PARTS)):
+        geometry_kernels.scatter_faces(triangles, inverse, found, sums, count, height, width, out)
 
 
 class _Interpolate(Function):
@@ -111,23 +134,21 @@ class _Interpolate(Function):
         values, rasters, triangles = _array(attributes), _array(raster), _faces(faces)
         count, height, width = rasters.shape[:3]
         channels = values.shape[2]
-        face_index = rasters[..., 3].astype(np.int32) - 1
         out = np.empty((count, height, width, channels), values.dtype)
-        given = None if slopes is None else _array(slopes).reshape(count, height, width, 2, 2)
-        out_dxy = None if given is None else np.empty((count, height, width, channels, 2), values.dtype)
+        steps = np.empty((count, 0, width, 4), values.dtype) if slopes is None else _array(slopes)
+        out_steps = np.empty((count, 0 if slopes is None else height, width, 2 * channels), values.dtype)
         for n in range(count):
 
             def band(rows: tuple[int, int], n: int = n) -> None:
-                own = values[n % len(values)]
-                kernels.interpolate_rows(own, triangles, face_index[n], rasters[n, ..., :2], *rows, out[n])
-                if given is not None and out_dxy is not None:
-                    kernels.interpolate_derivative_rows(own, triangles, face_index[n], given[n], *rows, out_dxy[n])
+                geometry_kernels.interpolate_rows(
+                    values[n % len(values)], triangles, rasters[n], steps[n], *rows, out[n], out_steps[n]
+                )
 
             parallel_map(band, row_bands(height, 4 * thread_count()))
         ctx.save_for_backward(attributes, raster, faces)
-        if out_dxy is None:
+        if slopes is None:
             return torch.from_numpy(out), None
-        out_slopes = torch.from_numpy(out_dxy.reshape(count, height, width, 2 * channels))
+        out_slopes = torch.from_numpy(out_steps)
         ctx.mark_non_differentiable(out_slopes)
         return torch.from_numpy(out), out_slopes
 
@@ -160,60 +181,33 @@ class _Texture(Function):
         footprints = np.zeros((len(points), 0, 2, 2), points.dtype)
         if uv_dxy is not None:
             footprints = _array(uv_dxy).reshape(len(points), -1, 2, 2)
-        out = np.empty((*points.shape[:2], images.shape[3]), images.dtype)
         chains = [chain(i, full=uv_dxy is not None) for i in images]
-        for n in range(len(points)):
-            texels, levels = chains[n % len(chains)]
-
-            def band(rows: tuple[int, int], n: int = n, texels: Array = texels, levels: Array = levels) -> None:
-                kernels.sample_points(texels, levels, 1.0, points[n], footprints[n], *rows, out[n])
-
-            parallel_map(band, row_bands(points.shape[1], max(1, points.shape[1] // _POINTS)))
+        found = [look_up(chains[n % len(chains)], points[n], footprints[n]) for n in range(len(points))]
         ctx.save_for_backward(image, uv)
-        ctx.chains, ctx.footprints = chains, footprints
-        return torch.from_numpy(out.reshape(*uv.shape[:-1], images.shape[3]))
+        ctx.chains, ctx.spots = chains, [spots for _, spots in found]
+        return _stacked([out for out, _ in found], (*uv.shape[:-1], images.shape[3]))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         image, uv = ctx.saved_tensors
-        points, footprints = _array(uv).reshape(len(uv), -1, 2), ctx.footprints
+        points, chains = _array(uv).reshape(len(uv), -1, 2), ctx.chains
         gradients = _array(gradient).reshape(*points.shape[:2], -1)
         wanted, wanted_uv = (bool(w) for w in ctx.needs_input_grad[:2])
-        out_uv = np.empty((len(points), points.shape[1] if wanted_uv else 0, 2), points.dtype)
-        totals = [np.zeros_like(texels) for texels, _ in ctx.chains] if wanted else []
-        at, owners = np.empty(points.shape[1], points.dtype), np.empty(points.shape[1], np.uint8)
+        totals = [np.zeros_like(texels) for texels, _ in chains] if wanted else []
+        back = []
         for n in range(len(points)):
-            texels, levels = ctx.chains[n % len(ctx.chains)]
-            first_block = first_blocks(levels)
-
-            def band(
-                rows: tuple[int, int],
-                n: int = n,
-                texels: Array = texels,
-                levels: Array = levels,
-                first_block: Array = first_block,
-            ) -> None:
-                texture_kernels.uv_backward(
-                    texels, levels, first_block, points[n], footprints[n], gradients[n], *rows, out_uv[n], at, owners
-                )
-
-            parallel_map(band, row_bands(points.shape[1], max(1, points.shape[1] // _POINTS)))
-            if not wanted:
-                continue
-            total = totals[n % len(totals)]
-
-            def own(
-                owner: int, n: int = n, levels: Array = levels, first_block: Array = first_block, total: Array = total
-            ) -> None:
-                texture_kernels.texel_backward(levels, first_block, owner, points[n], at, owners, gradients[n], total)
-
-            parallel_map(own, range(OWNERS))
-        out = None
-        if wanted:
-            finest = [chain_backward(t, c[1]) for t, c in zip(totals, ctx.chains, strict=True)]
-            out = torch.from_numpy(np.stack(finest).reshape(image.shape))
-        return out, torch.from_numpy(out_uv.reshape(uv.shape)) if wanted_uv else None, None
+            given = chains[n % len(chains)], ctx.spots[n], gradients[n]
+            if wanted_uv:
+                back.append(to_coordinates(*given))
+            if wanted:
+                to_texels(*given, totals[n % len(chains)])
+        finest = [chain_backward(t, c[1]) for t, c in zip(totals, chains, strict=bool(totals))]
+        return (
+            _stacked(finest, tuple(image.shape)) if wanted else None,
+            _stacked(back, tuple(uv.shape)) if wanted_uv else None,
+            None,
+        )
 
 
 class _Antialias(Function):
@@ -261,22 +255,21 @@ def _pairs(
     positions: Array, triangles: NDArray[np.int32], across: NDArray[np.int32], raster: Array
 ) -> tuple[Array, Array, Array]:
     """The pairs of pixels that silhouettes pass between; see `silhouette_kernels.find_pairs`."""
-    count = len(triangles)
-    edges, near = np.empty(count, np.uint8), np.empty(count, np.uint8)
+    height, width = raster.shape[:2]
+    edges, crossed = np.empty(len(triangles), np.uint8), np.zeros((2, height, width), np.uint8)
 
     def flag(part: tuple[int, int]) -> None:
         silhouette_kernels.silhouette_edges(positions, triangles, across, *part, edges)
+        silhouette_kernels.mark_crossed(positions, triangles, across, edges, *part, crossed)
 
-    parallel_map(flag, row_bands(count))
-    silhouette_kernels.near_silhouettes(edges, across, near, np.empty(count, np.int32))
-    height, width = raster.shape[:2]
+    parallel_map(flag, row_bands(len(triangles)))
 
     def band(rows: tuple[int, int]) -> tuple[Array, Array, Array]:
         most = 2 * (rows[1] - rows[0]) * width  # not touched, so not there, until written to
         pixel, vertex = np.empty((most, 2), np.int32), np.empty((most, 2), np.int32)
         crossing = np.empty(most, positions.dtype)
         n = silhouette_kernels.find_pairs(
-            positions, triangles, across, edges, near, raster, *rows, pixel, vertex, crossing
+            positions, triangles, across, edges, crossed, raster, *rows, pixel, vertex, crossing
         )
         return pixel[:n].copy(), vertex[:n].copy(), crossing[:n].copy()
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.diff import texture_kernels
-from engine.diff.texture_kernels import OWNERS
 from engine.jit import parallel_map, row_bands
 
-__all__ = ["OWNERS", "chain", "chain_backward", "first_blocks"]
+__all__ = ["chain", "chain_backward"]
 Array = NDArray[Any]
 
 
@@ -51,9 +50,3 @@ def chain_backward(texels: Array, levels: NDArray[np.int64]) -> Array:
 
         parallel_map(band, row_bands(height))
     return texels[: int(levels[0, 1] * levels[0, 2])]
-
-
-def first_blocks(levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[L] int64: the number of each level's first block of rows, as `texture_kernels` counts them."""
-    blocks = -(-levels[:, 1] // texture_kernels.ROWS_A_BLOCK)
-    return np.asarray(np.cumsum(blocks) - blocks)

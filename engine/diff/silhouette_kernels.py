@@ -9,15 +9,20 @@ along the line between the centres until it meets a silhouette edge.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.diff.elements import RINGS, edge_backward, first_is_nearer, silhouette_between, silhouette_bits
-from engine.jit import jit
+from engine.diff.elements import along_and_beside, edge_backward, first_is_nearer, silhouette_between, silhouette_bits
+from engine.jit import jit, jit_element
 
 Array = NDArray[Any]
+_SLACK = 1.0 / 8
+"""How far from a pair of centres an edge is marked, in pixels: more than `silhouette_between` allows."""
+_STEEP = 0.999
+"""So many times as steep as flat, an edge is the affair of pairs along x."""
 
 
 @jit
@@ -28,27 +33,47 @@ def silhouette_edges(position_clip: Array, faces: Array, across: Array, first: i
 
 
 @jit
-def near_silhouettes(edges: Array, across: Array, near: Array, queue: Array) -> None:
-    """near [F] uint8: 0 where no silhouette edge is within RINGS faces. queue: [F] int32, to work in."""
-    count = 0
-    for f in range(len(edges)):
-        near[f] = 0
-        if edges[f] != 0:
-            near[f] = RINGS
-            queue[count] = f
-            count += 1
-    done = 0
-    while done < count:
-        f = queue[done]
-        done += 1
-        if near[f] <= 1:
+def mark_crossed(
+    position_clip: Array, faces: Array, across: Array, edges: Array, first: int, end: int, crossed: Array
+) -> None:
+    """1 into crossed [2, H, W] uint8 where a silhouette edge of faces first..end may pass between two pixels.
+
+    The first of them is meant, and by the first index whether the other is on its right or below it. More may be marked
+    than `silhouette_between` finds, none less, so that it need not look elsewhere. Threads may do so at once: all write
+    the same.
+    """
+    height, width = crossed.shape[1:]
+    for f in range(first, end):
+        if edges[f] == 0:
             continue
         for k in range(3):
-            g = across[f, k]
-            if g >= 0 and near[g] == 0:
-                near[g] = near[f] - 1
-                queue[count] = g
-                count += 1
+            if (edges[f] >> k) & 1 == 0:
+                continue
+            a, b = faces[f, (k + 1) % 3], faces[f, (k + 2) % 3]
+            if position_clip[a, 3] <= 0 or position_clip[b, 3] <= 0:
+                continue
+            xa, xb, ya, yb = along_and_beside(position_clip, a, b, 0.5, 0.5, width, height, 0, 1.0)
+            if abs(yb - ya) >= _STEEP * abs(xb - xa):
+                _mark_along(xa, xb, ya, yb, crossed[0])
+            if abs(xb - xa) >= _STEEP * abs(yb - ya):
+                _mark_along(ya, yb, xa, xb, crossed[1].T)
+
+
+@jit_element
+def _mark_along(xa: float, xb: float, ya: float, yb: float, crossed: Array) -> None:
+    """Where an edge meets the lines through the pixels' centres along x: crossed [H, W], or transposed.
+
+    x, y: from the first pixel's centre.
+    """
+    height, width = crossed.shape
+    low, high = max(min(ya, yb), 0.0), min(max(ya, yb), height - 1.0)
+    if ya == yb or not low <= high:  # along no line
+        return
+    slope = (xb - xa) / (yb - ya)
+    for row in range(int(low), min(int(high) + 2, height)):
+        x = min(max(xa + (row - ya) * slope, -2.0), width + 1.0)
+        for column in range(max(math.ceil(x - 1 - _SLACK), 0), min(math.floor(x + _SLACK), width - 1) + 1):
+            crossed[row, column] = 1
 
 
 @jit
@@ -57,7 +82,7 @@ def find_pairs(
     faces: Array,
     across: Array,
     edges: Array,
-    near: Array,
+    crossed: Array,
     raster: Array,
     first_row: int,
     end_row: int,
@@ -65,20 +90,23 @@ def find_pairs(
     vertex: Array,
     crossing: Array,
 ) -> int:
-    """Pairs of neighbouring pixels, of which the first is in rows first_row..end_row, with a silhouette between them.
+    """Pairs of pixels, the first in rows first_row..end_row, with a silhouette between them.
 
-    Out, of as many rows as are returned: pixel [P, 2] int32 (the nearer face's pixel, the other's; row-major), vertex
-    [P, 2] int32 (the edge's), crossing [P] (where it passes, 0 = the first pixel's centre, 1 = the other's).
+    crossed: from `mark_crossed`. Out, of as many rows as are returned: pixel [P, 2] int32 (the nearer face's pixel, the
+    other's; row-major), vertex [P, 2] int32 (the edge's), crossing [P] (where it passes, 0 = the first pixel's centre,
+    1 = the other's).
     """
     height, width = raster.shape[:2]
     count = 0
     for row in range(first_row, end_row):
         for column in range(width):
-            here = raster[row, column, 3]
             for axis in range(2):
+                if crossed[axis, row, column] == 0:
+                    continue
                 y, x = row + axis, column + 1 - axis
                 if y >= height or x >= width:
                     continue
+                here = raster[row, column, 3]
                 there = raster[y, x, 3]
                 if here == there:
                     continue
@@ -88,8 +116,6 @@ def find_pairs(
                 else:
                     face, other, sign, at_row, at_column = int(there) - 1, int(here) - 1, -1.0, y, x
                     mine, its = y * width + x, row * width + column
-                if near[face] == 0:
-                    continue
                 a, b, t = silhouette_between(
                     position_clip, faces, across, edges, face, other, at_row, at_column, axis, sign, height, width
                 )

@@ -1,139 +1,378 @@
-"""Kernels of the differentiable texture: the way back to coordinates and to texels.
+"""Kernels of the differentiable texture: the look-up, and the way back to coordinates and to texels.
 
-A texel's gradient is gathered by whoever owns its row, in the order of the pixels: rows go round in blocks among a
-fixed number of owners, so threads never meet and a sum's order never changes.
+A texel's gradient is gathered by whoever owns its row: rows go round in blocks among a fixed number of owners, so
+threads never meet, and a sum's order never changes. Neighbouring samples mostly have the same owners: runs of those are
+listed, and an owner goes through its own runs alone.
+
+All of it is computed in the precision of the arrays: conversions would take longer than the sums. So constants are made
+from `one`, since a literal is an int64, which with float32 makes float64.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from engine.diff.elements import coordinates_backward, halved, halved_share
+from engine.diff.elements import halved, halved_share
 from engine.jit import jit, jit_element
-from engine.render.elements import bilinear, mip_level, two_levels
 
 Array = NDArray[Any]
-ROWS_A_BLOCK = 16
-OWNERS = 8
+BLOCK_BITS = 4
+"""So many rows are a block: 2^."""
+OWNERS = 16
+_SPLIT, _COARSER = 16, 32
+"""Of a sample's code: the lower row is the next owner's; besides the owner (of OWNERS) of the upper row. The same of
+the coarser level, if one is mixed in, follows from _COARSER on, and then _MIXED."""
+_MIXED = _COARSER * _COARSER
+
+
+@jit_element
+def _mip_level(ux: Any, uy: Any, vx: Any, vy: Any, height: Any, width: Any, last: Any, one: Any) -> Any:
+    """As `engine.render.elements.mip_level`, at most `last`."""
+    half, zero = one / (one + one), one - one
+    ux, uy, vx, vy = ux * width, uy * width, vx * height, vy * height
+    a, b, c = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
+    apart = half * (a - b)
+    squared = half * (a + b) + math.sqrt(apart * apart + c * c)
+    if squared <= one:
+        return zero
+    level = half * math.log2(squared)
+    return level if level < last else last  # also where the squares are too large
+
+
+@jit_element
+def _levels(level: Any, one: Any) -> Any:
+    """The finer of the two levels that a sample mixes, and the coarser one's share; the last is mixed with none."""
+    low = int(level)
+    return low, level - type(one)(low)
+
+
+@jit_element
+def _cell(x: Any, limit: Any, one: Any) -> Any:
+    """A coordinate clamped to 0..limit: the texel, the step to the next one, its share."""
+    zero = one - one
+    x = x if x > zero else zero  # not a number: 0
+    step = 1 if x < limit else 0
+    x = x if x < limit else limit
+    whole = int(x)
+    return whole, step, x - type(one)(whole)
+
+
+@jit_element
+def _four(levels: Array, n: int, x: int, right: int, y: int, down: int) -> Any:
+    """The four texels: unsigned, so that numba doesn't look for indices from the end."""
+    width = levels[n, 2]
+    top, below = levels[n, 0] + y * width + x, down * width
+    return np.uint64(top), np.uint64(top + right), np.uint64(top + below), np.uint64(top + below + right)
+
+
+@jit_element
+def _place(levels: Array, size: Array, n: int, u: Any, v: Any, one: Any) -> Any:
+    """Where (u, v) lies in level n: four texels, shares of those to the right and below, the row, its step down."""
+    half = one / (one + one)
+    height, width = size[n, 0], size[n, 1]
+    x, right, fx = _cell(u * width - half, width - one, one)
+    y, down, fy = _cell(v * height - half, height - one, one)
+    a, b, c, d = _four(levels, n, x, right, y, down)
+    return a, b, c, d, fx, fy, y, down
+
+
+@jit_element
+def _owner(first_block: Array, n: int, row: int, down: int) -> Any:
+    """The part of a code that is level n's."""
+    block = first_block[n]
+    upper = (block + (row >> BLOCK_BITS)) & (OWNERS - 1)
+    return upper if (row >> BLOCK_BITS) == ((row + down) >> BLOCK_BITS) else upper + _SPLIT
+
+
+@jit_element
+def _shares(fx: Any, fy: Any, share: Any, one: Any) -> Any:
+    gx, gy, fy = one - fx, (one - fy) * share, fy * share
+    return gx * gy, fx * gy, gx * fy, fx * fy
+
+
+@jit_element
+def _sample_channels(
+    texels: Array,
+    levels: Array,
+    size: Array,
+    first_block: Array,
+    uv: Array,
+    uv_dxy: Array,
+    first: int,
+    end: int,
+    at: Array,
+    code: Array,
+    out: Array,
+    channels: int,
+) -> None:
+    one = at.dtype.type(1)
+    last = type(one)(len(levels) - 1)
+    for i in range(first, end):
+        u, v = uv[i, 0], uv[i, 1]
+        level = one - one
+        if len(uv_dxy) > 0:
+            level = _mip_level(
+                uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], size[0, 0], size[0, 1], last, one
+            )
+        at[i] = level
+        if i > first and u == uv[i - 1, 0] and v == uv[i - 1, 1] and level == at[i - 1]:  # a background's are all alike
+            code[i] = code[i - 1]
+            for k in range(channels):
+                out[i, k] = out[i - 1, k]
+            continue
+        low, blend = _levels(level, one)
+        a, b, c, d, fx, fy, row, down = _place(levels, size, low, u, v, one)
+        whose = _owner(first_block, low, row, down)
+        wa, wb, wc, wd = _shares(fx, fy, one - blend, one)
+        if blend > 0:
+            e, f, g, h, fx, fy, row, down = _place(levels, size, low + 1, u, v, one)
+            whose += _owner(first_block, low + 1, row, down) * _COARSER + _MIXED
+            we, wf, wg, wh = _shares(fx, fy, blend, one)
+            for k in range(channels):
+                fine = wa * texels[a, k] + wb * texels[b, k] + wc * texels[c, k] + wd * texels[d, k]
+                coarse = we * texels[e, k] + wf * texels[f, k] + wg * texels[g, k] + wh * texels[h, k]
+                out[i, k] = fine + coarse
+        else:
+            for k in range(channels):
+                out[i, k] = wa * texels[a, k] + wb * texels[b, k] + wc * texels[c, k] + wd * texels[d, k]
+        code[i] = whose
+
+
+@jit
+def sample(
+    texels: Array,
+    levels: Array,
+    size: Array,
+    first_block: Array,
+    uv: Array,
+    uv_dxy: Array,
+    first: int,
+    end: int,
+    at: Array,
+    code: Array,
+    out: Array,
+) -> None:
+    """Points first..end of the mip chain texels [T, C]: out [N, C], at [N] the mip level, code [N] uint16 the owners.
+
+    levels: [L, 3] int64 first texel, height, width; size: [L, 2] the latter two in the texels' dtype; first_block: [L]
+    int64, number of a level's first block of rows. uv: [N, 2]. uv_dxy: [N, 2, 2], or [0, 2, 2]: bilinear. As
+    `engine.render.kernels.sample_points`, which computes in float64.
+    """
+    if out.shape[1] == 3:  # a literal, so that loops over channels are unrolled
+        _sample_channels(texels, levels, size, first_block, uv, uv_dxy, first, end, at, code, out, 3)
+    else:
+        _sample_channels(texels, levels, size, first_block, uv, uv_dxy, first, end, at, code, out, out.shape[1])
+
+
+@jit_element
+def _slope(
+    texels: Array,
+    levels: Array,
+    size: Array,
+    n: int,
+    u: Any,
+    v: Any,
+    gradient: Array,
+    i: int,
+    channels: int,
+    one: Any,
+) -> Any:
+    """d loss/d(u, v) through level n, from that of sample i; at the edges, where a coordinate is clamped, 0.
+
+    As `engine.diff.elements.coordinates_backward`.
+    """
+    half, zero = one / (one + one), one - one
+    height, width = size[n, 0], size[n, 1]
+    x, y = u * width - half, v * height - half
+    column, right, fx = _cell(x, width - one, one)
+    row, down, fy = _cell(y, height - one, one)
+    free_x, free_y = x >= zero and right != 0, y >= zero and down != 0
+    if not (free_x or free_y):  # so is all of a background
+        return zero, zero
+    a, b, c, d = _four(levels, n, column, right, row, down)
+    da = db = dc = dd = zero
+    for k in range(channels):
+        value = gradient[i, k]
+        da += value * texels[a, k]
+        db += value * texels[b, k]
+        dc += value * texels[c, k]
+        dd += value * texels[d, k]
+    du = ((one - fy) * (db - da) + fy * (dd - dc)) * width if free_x else zero
+    dv = ((one - fx) * (dc - da) + fx * (dd - db)) * height if free_y else zero
+    return du, dv
 
 
 @jit_element
 def _uv_channels(
     texels: Array,
     levels: Array,
-    first_block: Array,
+    size: Array,
     uv: Array,
-    uv_dxy: Array,
+    at: Array,
     gradient: Array,
     first: int,
     end: int,
     out: Array,
-    at: Array,
-    owners: Array,
     channels: int,
 ) -> None:
+    one = at.dtype.type(1)
+    zero = one - one
     for i in range(first, end):
-        owners[i] = 0
         some = False
-        for c in range(channels):
-            some = some or gradient[i, c] != 0
-        du = dv = 0.0
+        for k in range(channels):
+            some = some or gradient[i, k] != zero
+        du = dv = zero
         if some:
-            level = 0.0
-            if len(uv_dxy) > 0:
-                level = mip_level(
-                    uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], levels[0, 1], levels[0, 2]
-                )
-            at[i] = level
-            low, blend = two_levels(level, len(levels))
-            bits = 0
-            for k in range(2 if blend > 0 else 1):
-                n = low + k
-                _, _, below, _, _, row = bilinear(levels, n, uv[i, 0], uv[i, 1])
-                bits |= 1 << ((first_block[n] + row // ROWS_A_BLOCK) % OWNERS)
-                bits |= 1 << ((first_block[n] + (row + (1 if below > 0 else 0)) // ROWS_A_BLOCK) % OWNERS)
-                if len(out) > 0:
-                    share = blend if k == 1 else 1 - blend
-                    x, y = coordinates_backward(texels, levels, n, uv[i, 0], uv[i, 1], gradient, i, channels)
-                    du, dv = du + share * x, dv + share * y
-            owners[i] = bits
-        if len(out) > 0:
-            out[i, 0] = du
-            out[i, 1] = dv
+            u, v = uv[i, 0], uv[i, 1]
+            low, blend = _levels(at[i], one)
+            du, dv = _slope(texels, levels, size, low, u, v, gradient, i, channels, one)
+            if blend > zero:
+                su, sv = _slope(texels, levels, size, low + 1, u, v, gradient, i, channels, one)
+                du, dv = du + blend * (su - du), dv + blend * (sv - dv)
+        out[i, 0] = du
+        out[i, 1] = dv
 
 
 @jit
 def uv_backward(
     texels: Array,
     levels: Array,
-    first_block: Array,
+    size: Array,
     uv: Array,
-    uv_dxy: Array,
+    at: Array,
     gradient: Array,
     first: int,
     end: int,
     out: Array,
-    at: Array,
-    owners: Array,
 ) -> None:
-    """Points first..end: d loss/d uv to out [N, 2] (or [0, 2]: not wanted), what `texel_backward` needs to the others.
+    """Points first..end: d loss/d uv to out [N, 2].
 
-    texels [T, C], levels [L, 3], uv [N, 2], uv_dxy [N, 2, 2] or [0, 2, 2]: as `engine.render.kernels.sample_points`.
-    first_block: [L] int64, number of a level's first block of rows. gradient: [N, C]. at: [N], the mip level, which is
-    taken as given: no gradient goes through it. owners: [N] uint8, bit k: texels of owner k (of OWNERS) are touched.
+    gradient: [N, C]. at: from `sample`, taken as given: no gradient goes through the mip level.
     """
-    if gradient.shape[1] == 3:  # a literal, so that loops over channels are unrolled
-        _uv_channels(texels, levels, first_block, uv, uv_dxy, gradient, first, end, out, at, owners, 3)
+    if gradient.shape[1] == 3:
+        _uv_channels(texels, levels, size, uv, at, gradient, first, end, out, 3)
     else:
-        _uv_channels(texels, levels, first_block, uv, uv_dxy, gradient, first, end, out, at, owners, gradient.shape[1])
+        _uv_channels(texels, levels, size, uv, at, gradient, first, end, out, gradient.shape[1])
+
+
+@jit
+def list_runs(code: Array, gradient: Array, first: int, end: int, runs: Array) -> int:
+    """Runs of samples first..end with one code and a gradient: first, end, code to runs [R, 3] int32; how many.
+
+    code, gradient: [N], [N, C]. There may be as many runs as samples.
+    """
+    count, last = 0, -1
+    for i in range(first, end):
+        whose: int = -1
+        for k in range(gradient.shape[1]):
+            if gradient[i, k] != 0:
+                whose = int(code[i])
+        if whose != last:
+            if last >= 0:
+                runs[count - 1, 1] = i
+            if whose >= 0:
+                runs[count, 0], runs[count, 2] = i, whose
+                count += 1
+            last = whose
+    if last >= 0:
+        runs[count - 1, 1] = end
+    return count
+
+
+@jit_element
+def _add_run(
+    levels: Array,
+    size: Array,
+    uv: Array,
+    at: Array,
+    gradient: Array,
+    first: int,
+    end: int,
+    coarser: int,
+    upper: bool,
+    lower: bool,
+    out: Array,
+    channels: int,
+) -> None:
+    one = at.dtype.type(1)
+    for i in range(first, end):
+        low, blend = _levels(at[i], one)
+        share = blend if coarser > 0 else one - blend
+        a, b, c, d, fx, fy, _, _ = _place(levels, size, low + coarser, uv[i, 0], uv[i, 1], one)
+        wa, wb, wc, wd = _shares(fx, fy, share, one)
+        if upper:
+            for k in range(channels):
+                value = gradient[i, k]
+                out[a, k] += value * wa
+                out[b, k] += value * wb
+        if lower:
+            for k in range(channels):
+                value = gradient[i, k]
+                out[c, k] += value * wc
+                out[d, k] += value * wd
 
 
 @jit_element
 def _texel_channels(
     levels: Array,
-    first_block: Array,
+    size: Array,
     owner: int,
     uv: Array,
     at: Array,
-    owners: Array,
     gradient: Array,
+    runs: Array,
+    count: Array,
     out: Array,
     channels: int,
 ) -> None:
-    for i in range(len(owners)):
-        if (owners[i] >> owner) & 1 == 0:
-            continue
-        low, blend = two_levels(at[i], len(levels))
-        for k in range(2 if blend > 0 else 1):
-            n = low + k
-            top, right, below, fx, fy, row = bilinear(levels, n, uv[i, 0], uv[i, 1])
-            share = blend if k == 1 else 1 - blend
-            first = (first_block[n] + row // ROWS_A_BLOCK) % OWNERS == owner
-            second = (first_block[n] + (row + (1 if below > 0 else 0)) // ROWS_A_BLOCK) % OWNERS == owner
-            left, rest = (1 - fx) * share, fx * share
-            if first:
-                for c in range(channels):
-                    d = gradient[i, c] * (1 - fy)
-                    out[top, c] += d * left
-                    out[top + right, c] += d * rest
-            if second:
-                for c in range(channels):
-                    d = gradient[i, c] * fy
-                    out[top + below, c] += d * left
-                    out[top + below + right, c] += d * rest
+    for band in range(len(count)):
+        for r in range(count[band]):
+            whose = runs[band, r, 2]
+            for coarser in range(2 if whose >= _MIXED else 1):
+                upper = whose & (OWNERS - 1) == owner
+                lower = (whose + 1) & (OWNERS - 1) == owner if whose & _SPLIT != 0 else upper
+                if upper or lower:
+                    _add_run(
+                        levels,
+                        size,
+                        uv,
+                        at,
+                        gradient,
+                        runs[band, r, 0],
+                        runs[band, r, 1],
+                        coarser,
+                        upper,
+                        lower,
+                        out,
+                        channels,
+                    )
+                whose //= _COARSER
 
 
 @jit
 def texel_backward(
-    levels: Array, first_block: Array, owner: int, uv: Array, at: Array, owners: Array, gradient: Array, out: Array
+    levels: Array,
+    size: Array,
+    owner: int,
+    uv: Array,
+    at: Array,
+    gradient: Array,
+    runs: Array,
+    count: Array,
+    out: Array,
 ) -> None:
-    """d loss/d texels, added to those rows of out [T, C] that `owner` has. at, owners: from `uv_backward`."""
+    """d loss/d texels, added to those rows of out [T, C] that `owner` has.
+
+    runs [B, R, 3], of which count [B] are there: from `list_runs`, a row for each band of samples.
+    """
     if gradient.shape[1] == 3:
-        _texel_channels(levels, first_block, owner, uv, at, owners, gradient, out, 3)
+        _texel_channels(levels, size, owner, uv, at, gradient, runs, count, out, 3)
     else:
-        _texel_channels(levels, first_block, owner, uv, at, owners, gradient, out, gradient.shape[1])
+        _texel_channels(levels, size, owner, uv, at, gradient, runs, count, out, gradient.shape[1])
 
 
 @jit

@@ -26,15 +26,14 @@ from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
 from engine.device import after_failure, choose
-from engine.diff import texture_kernels
-from engine.diff.pyramid import OWNERS, chain, chain_backward, first_blocks
+from engine.diff.pyramid import chain, chain_backward
+from engine.diff.sampling import Spots, look_up, to_texels
 from engine.jit import parallel_map, row_bands
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
 from engine.refine.kernels import residual_rows
 from engine.refine.observations import Observations, observe
 from engine.refine.sirt import AGREEMENT, NEIGHBOURHOOD_PX, PRIOR, Fit, Float32, solve
-from engine.render import kernels as render_kernels
 from engine.segment import Segmentation
 
 CONTRADICTING = 0.9
@@ -135,9 +134,11 @@ class _OnCpu:
     def __init__(self, start: Float32, views: dict[ViewName, Observations]) -> None:
         levels = chain(start, full=True)
         self.start, self._views = start, views
-        self._weights = {v: _weights(levels, view) for v, view in views.items()}
+        self._weights, spots = dict[ViewName, Float32](), dict[ViewName, Spots]()
+        for v, view in views.items():
+            self._weights[v], spots[v] = _weights(levels, view)
         self.agreement = {v: round(float(w.sum() / views[v].trust.sum()), 4) for v, w in self._weights.items()}
-        self._norm = _seen_of_texels(levels, views, self._weights)
+        self._norm = _seen_of_texels(levels, spots, self._weights)
 
     def step(self, image: Float32) -> tuple[float, Float32]:
         return _step(chain(image, full=True), self._views, self._weights)
@@ -148,56 +149,28 @@ class _OnCpu:
         return moved
 
 
-def _drawn(levels: Chain, view: Observations) -> Float32:
-    """[N, 3] float32 what a view shows of the texture."""
-    out = np.empty((len(view.uv), 3), np.float32)
-
-    def band(part: tuple[int, int]) -> None:
-        render_kernels.sample_points(levels[0], levels[1], 1.0, view.uv, view.uv_dxy, *part, out)
-
-    parallel_map(band, _parts(view))
-    return out
-
-
 def _parts(view: Observations) -> list[tuple[int, int]]:
     return row_bands(len(view.uv), max(1, len(view.uv) // _POINTS))
 
 
-def _weights(levels: Chain, view: Observations) -> Float32:
-    """[N] float32: a pixel's trust times how far the view agrees with the texture round it."""
-    apart = ((_drawn(levels, view) - view.rgb) ** 2).mean(1)
+def _weights(levels: Chain, view: Observations) -> tuple[Float32, Spots]:
+    """[N] float32: a pixel's trust times how far the view agrees with the texture round it; where it shows it."""
+    drawn, spots = look_up(levels, view.uv, view.uv_dxy)
+    apart = ((drawn - view.rgb) ** 2).mean(1)
     square, known = np.zeros(view.size_px, np.float32), np.zeros(view.size_px, np.float32)
     square[view.row, view.column] = view.trust * apart
     known[view.row, view.column] = view.trust
     local = ndimage.uniform_filter(square, NEIGHBOURHOOD_PX, mode="constant")
     local /= np.maximum(ndimage.uniform_filter(known, NEIGHBOURHOOD_PX, mode="constant"), 1e-6)
     agreement = np.exp(-local[view.row, view.column] / np.float32(AGREEMENT**2))
-    return np.asarray(view.trust * agreement, np.float32)
+    return np.asarray(view.trust * agreement, np.float32), spots
 
 
-def _back(levels: Chain, view: Observations, values: Float32, total: Float32) -> None:
-    """Add values [N, 3] of a view's pixels to the texels [T, 3] that they show: the adjoint of `_drawn`."""
-    count = len(view.uv)
-    level, owners = np.empty(count, np.float32), np.empty(count, np.uint8)
-    blocks, nowhere = first_blocks(levels[1]), np.empty((0, 2), np.float32)
-
-    def band(part: tuple[int, int]) -> None:
-        texture_kernels.uv_backward(
-            levels[0], levels[1], blocks, view.uv, view.uv_dxy, values, *part, nowhere, level, owners
-        )
-
-    def own(owner: int) -> None:
-        texture_kernels.texel_backward(levels[1], blocks, owner, view.uv, level, owners, values, total)
-
-    parallel_map(band, _parts(view))
-    parallel_map(own, range(OWNERS))
-
-
-def _seen_of_texels(levels: Chain, views: dict[ViewName, Observations], weights: dict[ViewName, Float32]) -> Float32:
+def _seen_of_texels(levels: Chain, spots: dict[ViewName, Spots], weights: dict[ViewName, Float32]) -> Float32:
     """[S, S, 1] float32: how many weighted pixels a texel makes up."""
     total = np.zeros((len(levels[0]), 1), np.float32)
-    for v, view in views.items():
-        _back(levels, view, weights[v][:, None], total)
+    for v, weight in weights.items():
+        to_texels(levels, spots[v], weight[:, None], total)
     size = (int(levels[1][0, 1]), int(levels[1][0, 2]), 1)
     return np.array(chain_backward(total, levels[1]).reshape(size))
 
@@ -210,7 +183,7 @@ def _step(
     error = count = 0.0
     for v, view in views.items():
         weight = weights[v]
-        seen = _drawn(levels, view)
+        seen, spots = look_up(levels, view.uv, view.uv_dxy)
         residual = np.empty_like(seen)
 
         def band(
@@ -225,6 +198,6 @@ def _step(
         parallel_map(band, _parts(view))
         error += float((residual * (view.rgb - seen)).sum(dtype=np.float64))
         count += 3 * float(weight.sum(dtype=np.float64))
-        _back(levels, view, residual, total)
+        to_texels(levels, spots, residual, total)
     size = (int(levels[1][0, 1]), int(levels[1][0, 2]), 3)
     return error / max(count, 1e-12), np.array(chain_backward(total, levels[1]).reshape(size))

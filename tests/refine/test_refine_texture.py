@@ -131,10 +131,11 @@ def test_the_way_back_is_the_adjoint_of_drawing(scene: Scene, baked: TexturedMes
     image = rng.normal(size=(SIZE, SIZE, 3)).astype(np.float32)
     values = rng.normal(size=(len(view.uv), 3)).astype(np.float32)
     levels = room.chain(image, full=True)
+    drawn, spots = room.look_up(levels, view.uv, view.uv_dxy)
     total = np.zeros_like(levels[0])
-    room._back(levels, view, values, total)
+    room.to_texels(levels, spots, values, total)
     back = room.chain_backward(total, levels[1]).reshape(image.shape)
-    forth = float((room._drawn(levels, view).astype(np.float64) * values).sum())
+    forth = float((drawn.astype(np.float64) * values).sum())
     assert float((back.astype(np.float64) * image).sum()) == pytest.approx(forth, rel=1e-3, abs=1e-2)
 
 
