@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 from engine.diff import geometry_kernels, silhouette_kernels
-from engine.diff.pyramid import chain, chain_backward
+from engine.diff.pyramid import chain, chain_backward, copied, zeros_like
 from engine.diff.sampling import look_up, to_coordinates, to_texels
 from engine.diff.topology import faces_across
 from engine.jit import parallel_map, row_bands, thread_count
@@ -194,7 +194,7 @@ class _Texture(Function):
         points, chains = _array(uv).reshape(len(uv), -1, 2), ctx.chains
         gradients = _array(gradient).reshape(*points.shape[:2], -1)
         wanted, wanted_uv = (bool(w) for w in ctx.needs_input_grad[:2])
-        totals = [np.zeros_like(texels) for texels, _ in chains] if wanted else []
+        totals = [zeros_like(texels) for texels, _ in chains] if wanted else []
         back = []
         for n in range(len(points)):
             given = chains[n % len(chains)], ctx.spots[n], gradients[n]
@@ -216,9 +216,10 @@ class _Antialias(Function):
         ctx: Any, colour: Tensor, raster: Tensor, position_clip: Tensor, faces: Tensor, across: NDArray[np.int32]
     ) -> Tensor:
         colours, rasters, positions, triangles = _array(colour), _array(raster), _array(position_clip), _faces(faces)
-        out = colours.copy()
+        out = np.empty_like(colours)
         ctx.pairs = []
         for n in range(len(colours)):
+            copied(colours[n], out[n])
             pairs = _pairs(positions[n], triangles, across, rasters[n])
             silhouette_kernels.blend_pairs(
                 pairs[0], pairs[2], *(a.reshape(-1, a.shape[-1]) for a in (colours[n], out[n]))
@@ -232,9 +233,10 @@ class _Antialias(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, None, None]:
         colour, position_clip = ctx.saved_tensors
         colours, positions, gradients = _array(colour), _array(position_clip), _array(gradient)
-        out_colour, out_position = gradients.copy(), np.zeros(positions.shape)
+        out_colour, out_position = np.empty_like(gradients), np.zeros(positions.shape)
         height, width, channels = colours.shape[1:]
         for n in range(len(colours)):
+            copied(gradients[n], out_colour[n])
             pixel, vertex, crossing = ctx.pairs[n]
             silhouette_kernels.blend_backward(
                 positions[n],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.diff import texture_kernels
 from engine.jit import parallel_map, row_bands
 
-__all__ = ["chain", "chain_backward"]
+__all__ = ["chain", "chain_backward", "copied", "zeros_like"]
 Array = NDArray[Any]
 
 
@@ -24,7 +24,7 @@ def chain(image: Array, *, full: bool) -> tuple[Array, NDArray[np.int64]]:
     if len(sizes) == 1:
         return image.reshape(-1, image.shape[2]), levels
     texels = np.empty((int(first[-1]), image.shape[2]), image.dtype)
-    texels[: first[1]] = image.reshape(-1, image.shape[2])
+    copied(image, texels[: first[1]].reshape(image.shape))
     for i in range(1, len(sizes)):
         fine, coarse = texels[first[i - 1] : first[i]], texels[first[i] : first[i + 1]]
         size = sizes[i - 1]
@@ -34,6 +34,28 @@ def chain(image: Array, *, full: bool) -> tuple[Array, NDArray[np.int64]]:
 
         parallel_map(band, row_bands(sizes[i][0]))
     return texels, levels
+
+
+def copied(source: Array, out: Array | None = None) -> Array:
+    """A copy of an array, on threads; into `out` if there is one, of the same shape."""
+    made = np.empty_like(source) if out is None else out
+
+    def band(part: tuple[int, int]) -> None:
+        np.copyto(made[slice(*part)], source[slice(*part)])
+
+    parallel_map(band, row_bands(len(source)))
+    return made
+
+
+def zeros_like(array: Array) -> Array:
+    """Zeros, written on threads."""
+    made = np.empty_like(array)
+
+    def band(part: tuple[int, int]) -> None:
+        made[slice(*part)] = 0
+
+    parallel_map(band, row_bands(len(made)))
+    return made
 
 
 def chain_backward(texels: Array, levels: NDArray[np.int64]) -> Array:

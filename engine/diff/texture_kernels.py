@@ -20,7 +20,7 @@ from engine.diff.elements import halved, halved_share
 from engine.jit import jit, jit_element
 
 Array = NDArray[Any]
-BLOCK_BITS = 4
+BLOCK_BITS = 5
 """So many rows are a block: 2^."""
 OWNERS = 16
 _SPLIT, _COARSER = 16, 32
