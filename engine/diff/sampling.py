@@ -13,6 +13,7 @@ from engine.jit import parallel_map, row_bands
 
 __all__ = ["Spots", "look_up", "to_coordinates", "to_texels"]
 _POINTS = 1 << 15
+_AT_ONCE = 128
 Array = NDArray[Any]
 Chain = tuple[Array, NDArray[np.int64]]
 
@@ -69,7 +70,10 @@ def to_texels(chain: Chain, spots: Spots, gradient: Array, total: Array) -> None
         count[index] = texture_kernels.list_runs(spots.code, gradient, *bands[index], runs[index])
 
     def own(owner: int) -> None:
-        texture_kernels.texel_backward(levels, size, owner, spots.uv, spots.at, gradient, runs, count, total)
+        texel, weight = np.empty((_AT_ONCE, 4), np.uint64), np.empty((_AT_ONCE, 4), spots.at.dtype)
+        texture_kernels.texel_backward(
+            levels, size, owner, spots.uv, spots.at, gradient, runs, count, texel, weight, total
+        )
 
     parallel_map(band, range(len(bands)))
     parallel_map(own, range(OWNERS))

@@ -271,6 +271,7 @@ def list_runs(code: Array, gradient: Array, first: int, end: int, runs: Array) -
         for k in range(gradient.shape[1]):
             if gradient[i, k] != 0:
                 whose = int(code[i])
+                break
         if whose != last:
             if last >= 0:
                 runs[count - 1, 1] = i
@@ -295,25 +296,34 @@ def _add_run(
     coarser: int,
     upper: bool,
     lower: bool,
+    texel: Array,
+    weight: Array,
     out: Array,
     channels: int,
 ) -> None:
     one = at.dtype.type(1)
-    for i in range(first, end):
-        low, blend = _levels(at[i], one)
-        share = blend if coarser > 0 else one - blend
-        a, b, c, d, fx, fy, _, _ = _place(levels, size, low + coarser, uv[i, 0], uv[i, 1], one)
-        wa, wb, wc, wd = _shares(fx, fy, share, one)
-        if upper:
-            for k in range(channels):
-                value = gradient[i, k]
-                out[a, k] += value * wa
-                out[b, k] += value * wb
-        if lower:
-            for k in range(channels):
-                value = gradient[i, k]
-                out[c, k] += value * wc
-                out[d, k] += value * wd
+    for start in range(first, end, len(texel)):
+        count = min(end - start, len(texel))
+        for j in range(count):  # first where, for several samples at once: the sums wait for memory, this doesn't
+            i = start + j
+            low, blend = _levels(at[i], one)
+            share = blend if coarser > 0 else one - blend
+            a, b, c, d, fx, fy, _, _ = _place(levels, size, low + coarser, uv[i, 0], uv[i, 1], one)
+            texel[j, 0], texel[j, 1], texel[j, 2], texel[j, 3] = a, b, c, d
+            weight[j, 0], weight[j, 1], weight[j, 2], weight[j, 3] = _shares(fx, fy, share, one)
+        for j in range(count):
+            if upper:
+                a, b, wa, wb = texel[j, 0], texel[j, 1], weight[j, 0], weight[j, 1]
+                for k in range(channels):
+                    value = gradient[start + j, k]
+                    out[a, k] += value * wa
+                    out[b, k] += value * wb
+            if lower:
+                c, d, wc, wd = texel[j, 2], texel[j, 3], weight[j, 2], weight[j, 3]
+                for k in range(channels):
+                    value = gradient[start + j, k]
+                    out[c, k] += value * wc
+                    out[d, k] += value * wd
 
 
 @jit_element
@@ -326,6 +336,8 @@ def _texel_channels(
     gradient: Array,
     runs: Array,
     count: Array,
+    texel: Array,
+    weight: Array,
     out: Array,
     channels: int,
 ) -> None:
@@ -347,6 +359,8 @@ def _texel_channels(
                         coarser,
                         upper,
                         lower,
+                        texel,
+                        weight,
                         out,
                         channels,
                     )
@@ -363,16 +377,19 @@ def texel_backward(
     gradient: Array,
     runs: Array,
     count: Array,
+    texel: Array,
+    weight: Array,
     out: Array,
 ) -> None:
     """d loss/d texels, added to those rows of out [T, C] that `owner` has.
 
-    runs [B, R, 3], of which count [B] are there: from `list_runs`, a row for each band of samples.
+    runs [B, R, 3], of which count [B] are there: from `list_runs`, a row for each band of samples. To work in: texel
+    [S, 4] uint64, weight [S, 4] floating, for so many samples at once.
     """
     if gradient.shape[1] == 3:
-        _texel_channels(levels, size, owner, uv, at, gradient, runs, count, out, 3)
+        _texel_channels(levels, size, owner, uv, at, gradient, runs, count, texel, weight, out, 3)
     else:
-        _texel_channels(levels, size, owner, uv, at, gradient, runs, count, out, gradient.shape[1])
+        _texel_channels(levels, size, owner, uv, at, gradient, runs, count, texel, weight, out, gradient.shape[1])
 
 
 @jit
