@@ -112,13 +112,13 @@ def _sample_channels(
     one = at.dtype.type(1)
     last = type(one)(len(levels) - 1)
     for i in range(first, end):
-        u, v = uv[i, 0], uv[i, 1]
-        level = one - one
+        at[i] = one - one
         if len(uv_dxy) > 0:
-            level = _mip_level(
+            at[i] = _mip_level(
                 uv_dxy[i, 0, 0], uv_dxy[i, 0, 1], uv_dxy[i, 1, 0], uv_dxy[i, 1, 1], size[0, 0], size[0, 1], last, one
             )
-        at[i] = level
+    for i in range(first, end):
+        u, v, level = uv[i, 0], uv[i, 1], at[i]
         if i > first and u == uv[i - 1, 0] and v == uv[i - 1, 1] and level == at[i - 1]:  # a background's are all alike
             code[i] = code[i - 1]
             for k in range(channels):
