@@ -153,6 +153,45 @@ def test_antialias_leads_back_to_colours_and_silhouettes(back_end: Device, rock:
     compare(back_end, gradients(ours, weights, back_end.tensor(colour), back_end.tensor(clip)), expected)
 
 
+def test_silhouettes_of_faces_that_leave_the_picture_are_found(double: Device) -> None:
+    """Edges many pixels long, beyond every side of it, in a picture that is not square."""
+    corners = np.random.default_rng(8).uniform(-1, 1, (18, 3)) * [1.5, 1.5, 0.2]
+    scene = make_scene(trimesh.Trimesh(corners, np.arange(18).reshape(6, 3), process=False), 24)
+    clip, faces, size = scene.clip(), scene.faces, (13, 31)
+    clip = clip[:, (clip[0, :, 3] > 0.1).numpy().reshape(-1, 3).all(1).repeat(3)]
+    faces = faces[: clip.shape[1] // 3]
+    outside = (clip[0, :, :2].abs() > clip[0, :, 3:]).any(-1)
+    assert len(faces) > 2
+    assert outside.sum() > 4
+    colour, weights = noise(1, *size, 3, seed=2), noise(1, *size, 3)
+    raster = reference.rasterize(clip, faces, size)
+
+    def ours(c: Tensor, position: Tensor) -> Tensor:
+        return double.operations.antialias(c, double.tensor(raster), position, faces.to(position.device))
+
+    expected = gradients(lambda c, p: reference.antialias(c, raster, p, faces, 1), weights, colour, clip)
+    assert (expected[0] != colour.numpy()).any(-1).sum() > 10
+    compare(double, gradients(ours, weights, double.tensor(colour), double.tensor(clip)), expected)
+
+
+def test_a_background_of_equal_samples_gathers_in_its_texels(double: Device) -> None:
+    """Long runs of one sample, between others: the values and sums are those of each for itself."""
+    rng = np.random.default_rng(3)
+    image, weights = torch.tensor(rng.uniform(0, 1, (1, 12, 20, 3))), noise(1, 4, 30, 3)
+    uv, footprint = torch.zeros(1, 4, 30, 2).double(), torch.zeros(1, 4, 30, 4).double()
+    uv[:, :, 10:14] = torch.tensor(rng.uniform(0, 1, (1, 4, 4, 2)))
+    uv[:, :, 20:24] = torch.tensor(rng.uniform(0, 1, (1, 4, 1, 2)))
+    footprint[:, :, 12:24] = torch.tensor([0.2, 0, 0.1, 0.3])
+    weights[:, 2:3, :8] = 0
+    got = gradients(
+        lambda i, at: double.operations.texture(i, at, double.tensor(footprint)),
+        weights,
+        double.tensor(image),
+        double.tensor(uv),
+    )
+    compare(double, got, gradients(lambda i, at: reference.texture(i[0], at, footprint), weights, image, uv))
+
+
 def test_gradcheck(double: Device, rock: Scene) -> None:
     """torch's own finite differences through all four operations."""
     ops, faces = double.operations, rock.faces.to(double.device)
