@@ -1,11 +1,11 @@
-"""The shape's refinement: which outlines count, how many steps, and when to stop."""
+"""The shape's refinement: creases, which outlines count, how many steps, and when to stop."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from engine.camera import Registration
 from engine.jit import parallel_map
 from engine.mesh import Mesh
 from engine.progress import Checkpoint
-from engine.refine.guard import Agreement, agreement, depth_renders
+from engine.refine.creases import sharpened
+from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders
 from engine.refine.outlines import Target, target_of
 from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
 from engine.register.outlines import resized
@@ -40,12 +41,14 @@ _TRIES: Final = 6
 class Refinement:
     """What the stage hands on.
 
-    mesh: refined, or the start where nothing was gained. steps: taken. outline_px: the mean distance of the outlines
-    before and after, in pixels of the views that they were taken from. before, after: see `Agreement`. sources: "rgb"
-    or "depth", by view. stopped: why.
+    mesh: refined, or the start where nothing was gained. creases: share of its vertices that were moved to make rounded
+    creases sharp. steps: taken towards the outlines. outline_px: the mean distance of the outlines before and after, in
+    pixels of the views that they were taken from. before, after: see `Agreement`. sources: "rgb" or "depth", by view.
+    stopped: why.
     """
 
     mesh: Mesh
+    creases: float
     steps: int
     outline_px: tuple[float, float]
     before: Agreement
@@ -56,6 +59,7 @@ class Refinement:
     def facts(self) -> dict[str, Any]:
         """What quality.json says of it."""
         return {
+            "creases": round(self.creases, 4),
             "steps": self.steps,
             "stopped": self.stopped,
             "outline_px": list(self.outline_px),
@@ -76,11 +80,11 @@ def refine_shape(
     checkpoint: Checkpoint,
     clock: Callable[[], float] = time.monotonic,
 ) -> Refinement:
-    """Move a closed mesh's vertices along its normals until its outlines are the views'.
+    """Make a closed mesh's creases sharp, then move its vertices along its normals until its outlines are the views'.
 
     At most `steps` steps, and none that is begun after budget_s. A step after which the mesh gives the depth renders
-    back less well than at the start is halved, then given up: the result is never worse than the start by `Agreement`,
-    and as free of defects.
+    back less well than at the start is halved, then given up; so are the creases, where no step makes up for what they
+    cost. The result is never worse than the start by `Agreement`, and as free of defects.
     """
     began_s = clock()
     renders = depth_renders(bundle, segmentation, calibration)
@@ -88,29 +92,65 @@ def refine_shape(
     checkpoint(0.1)
     targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
     checkpoint(0.2)
+    first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
+    held = _Held(targets, renders, before, steps, lambda: clock() - began_s > budget_s)
+    sharp, creases = sharpened(mesh)
+    found, spent = None, 0.2
+    if creases:
+        found = _fitted(sharp, held, lambda done: checkpoint(0.2 + 0.4 * done))
+        spent = 0.6
+    if found is None:
+        creases, found = 0.0, _fitted(mesh, held, lambda done: checkpoint(spent + (1 - spent) * done))
+    assert found is not None, "a start is no worse than itself"
+    outline_px = (first_px, found.outline_px)
+    return Refinement(found.mesh, creases, found.steps, outline_px, before, found.after, sources, found.stopped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """What steps go by. over: whether the time is."""
+
+    targets: list[Target]
+    renders: list[DepthRender]
+    before: Agreement
+    steps: int
+    over: Callable[[], bool]
+
+
+class _Fitted(NamedTuple):
+    mesh: Mesh
+    steps: int
+    outline_px: float
+    after: Agreement
+    stopped: str
+
+
+def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
+    """The start, its outlines brought to the views'; None where what comes of it is worse than `held.before`."""
+    targets, renders = held.targets, held.renders
     focal_px = max((float(target.camera.K[0, 0]) for target in targets), default=1.0)
-    normals, bending = mesh.vertex_normals(), laplacian(mesh)
+    normals, bending = start.vertex_normals(), laplacian(start)
     bending = (bending.T @ bending).tocsr()
-    offset, best, after = np.zeros(len(mesh.vertices)), mesh, before
-    pulls = pulls_of(mesh, normals, targets)
-    first_px = last_px = mean_residual_px(pulls)
+    offset, best, after = np.zeros(len(start.vertices)), start, agreement(start, renders)
+    pulls = pulls_of(start, normals, targets)
+    last_px = mean_residual_px(pulls)
     taken, stopped = 0, "all steps taken"
-    for step in range(steps):
-        checkpoint(0.2 + 0.8 * step / steps)
-        if clock() - began_s > budget_s:
+    for step in range(held.steps):
+        checkpoint(step / held.steps)
+        if held.over():
             stopped = "the time was over"
             break
         wanted = fit_offset(pulls, offset, bending, focal_px) - offset
         found = None
         for halving in range(_HALVINGS):
-            tried = _untangled(mesh, normals, offset, offset + wanted / 2**halving)
+            tried = _untangled(start, normals, offset, offset + wanted / 2**halving)
             if tried is None:
                 continue
-            moved = displaced(mesh, normals, tried)
+            moved = displaced(start, normals, tried)
             if defects(moved):
                 continue
             now = agreement(moved, renders)
-            if now.no_worse_than(before):
+            if now.no_worse_than(held.before):
                 found = tried, moved, now
                 break
         if found is None:
@@ -127,7 +167,7 @@ def refine_shape(
         if settled:
             stopped = "settled"
             break
-    return Refinement(best, taken, (first_px, last_px), before, after, sources, stopped)
+    return _Fitted(best, taken, last_px, after, stopped) if after.no_worse_than(held.before) else None
 
 
 def outlines_of_views(
