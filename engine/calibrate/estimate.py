@@ -13,7 +13,7 @@ from config.bundle_layout import VIEW_NAMES
 from engine.bundle import Bundle
 from engine.calibrate.decide import FINAL_POINTS, FieldOfView, at_focal, by_depth
 from engine.calibrate.faults import SOUND_VIOLATION, contradictory, violation
-from engine.calibrate.finish import Finished, finish
+from engine.calibrate.finish import Finished, finish, rounding_of
 from engine.calibrate.given import Given, fit_given, nearest_axes, read_given, stated_angle
 from engine.calibrate.guided import Guided, guided_score, guided_search
 from engine.calibrate.model import DEFAULT_LAYOUT, SNEAKER_LAYOUT, Family, Layout, all_layouts, fov_deg, log_focal
@@ -71,6 +71,7 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     if given.poses is not None or given.coding is not None:
         stated, angle = fit_given(observation, outlines, given, grid)
         refuse_stated(stated)
+        given = _with_rounding(observation, stated, given)
         if given.everything:
             checkpoint(1.0)
             return _stated(bundle, given, stated, doubted)
@@ -105,6 +106,15 @@ def calibrate(bundle: Bundle, segmentation: Segmentation, checkpoint: Checkpoint
     fit = replace(fit, family=ends.family, full=ends.full)
     checkpoint(1.0)
     return _result(bundle, fit, given, fov, ambiguous, [g.fit for g in tied], doubted, ends)
+
+
+def _with_rounding(observation: Observation, stated: Fit, given: Given) -> Given:
+    """What is stated, and how its codes were made: job.toml has no word for that, and half a code shows."""
+    if given.coding is None:
+        return given
+    poses = given.unit_poses if given.unit_poses is not None else stated.layout.poses()
+    rounding = rounding_of(observation, stated.family, stated.full, poses)
+    return replace(given, coding={name: replace(coding, rounding=rounding) for name, coding in given.coding.items()})
 
 
 def _unguided(

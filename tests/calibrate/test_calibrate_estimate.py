@@ -139,6 +139,20 @@ def test_what_the_job_states_is_used_as_it_is() -> None:
         assert found.depth[view].at_code_max == sample.calibration.depth[view].at_code_max
 
 
+@pytest.mark.parametrize(
+    ("encoding", "rounding"), [("view_max", "floor"), ("shared", "floor"), ("view_minmax", "nearest")]
+)
+def test_how_codes_of_stated_ranges_were_made_is_found(encoding: str, rounding: str) -> None:
+    """Taken the wrong way, all surfaces are half a code too near or too far."""
+    sample = scene("locomotive", 40.0, encoding, "canonical")
+    assert {coding.rounding for coding in sample.calibration.depth.values()} == {rounding}
+    options = stated(sample)
+    whole = with_options(sample.bundle, **options)
+    assert {c.rounding for c in calibrate(whole, masks(whole), nothing).depth.values()} == {rounding}
+    depth_alone = with_options(sample.bundle, depth=options["depth"])
+    assert {c.rounding for c in calibrate(depth_alone, masks(depth_alone), nothing).depth.values()} == {rounding}
+
+
 def test_stated_poses_leave_the_rest_to_find() -> None:
     sample = scene("locomotive", 40.0, "view_max", "canonical")
     options = stated(sample)
