@@ -73,6 +73,8 @@ bench: setup
 
 bench-refine: setup
 	$(BIN)/python -m tests.bench.refine
+	$(BIN)/python -m tests.bench.gains $(if $(BUNDLES),--bundles "$(BUNDLES)") $(if $(SCORER),--scorer "$(SCORER)") \
+		$(if $(SCORER_VIEWS),--scorer-views "$(SCORER_VIEWS)")
 
 # make install: where to. DESTDIR is put before all of them, for packages and images.
 PREFIX ?= /opt/meshdrop
