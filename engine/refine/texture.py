@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from config.bundle_layout import VIEW_NAMES, ViewName
-from config.errors import Cancelled, MeshdropError
+from config.errors import Cancelled, MeshdropError, ModelOutOfVram
+from engine import machine
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
@@ -119,6 +120,10 @@ def _fit(
             from engine.refine.texture_device import fit_on_device
 
             return fit_on_device(start, views, steps, checkpoint), None
+        except ModelOutOfVram as error:
+            if machine.device() == "cuda":
+                raise
+            trouble = f"{error.message} The texture was fitted on the CPU."  # in seconds; a lower quality costs more
         except (Cancelled, MeshdropError, MemoryError):
             raise
         except Exception as error:  # of torch, numba, the driver: whatever it is, the CPU does the same

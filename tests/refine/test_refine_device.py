@@ -208,6 +208,28 @@ def test_memory_that_is_not_there_is_said_before_anything_begins(monkeypatch: py
     assert failure.value.details == {"free_mb": 100, "needed_mb": 128}
 
 
+def test_too_little_memory_leaves_the_fit_to_the_cpu_unless_cuda_is_insisted_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = on_host()
+    on_the_cpu(monkeypatch)
+    monkeypatch.setattr(room, "choose", lambda: "cuda")
+    monkeypatch.setattr(texture_device, "free_bytes", lambda device: 100 << 20)
+    machine.use(Engine(device="auto"))
+    found, trouble = room._fit(start(), views(), 2, lambda fraction: None)
+    assert found.device == "cpu"
+    assert trouble is not None
+    assert "100 MB of GPU memory are free" in trouble
+    assert trouble.endswith("The texture was fitted on the CPU.")
+    np.testing.assert_array_equal(found.texture, expected.texture)
+    machine.use(Engine(device="cuda"))
+    try:
+        with pytest.raises(ModelOutOfVram):
+            room._fit(start(), views(), 2, lambda fraction: None)
+    finally:
+        machine.use(Engine())
+
+
 @pytest.mark.skipif(SIMULATED, reason="nothing may run here")
 @pytest.mark.parametrize(("side_px", "window_px", "held"), [(256, 40, 1), (16, 160, 2), (48, 120, 0), (16, 300, 0)])
 def test_the_estimate_is_what_our_tensors_take(
