@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.bundle_layout import ViewName
+from config.errors import ModelNotConverged
 
 AGREEMENT = 80.0
 """Local difference from the bake, in sRGB steps, by which a pixel's weight falls to 1/e. With more, views that are not
@@ -60,11 +61,17 @@ class Fit:
 def solve(views: Views[Any], steps: int, checkpoint: Callable[[float], None]) -> tuple[Any, tuple[float, ...]]:
     """The best texture in at most `steps` steps, and the error before each and after the last.
 
-    A step that makes the error larger is taken back, and the last. checkpoint: told of the share of steps done.
+    A step that makes the error larger, or none any more, is taken back, and the last. checkpoint: told of the share of
+    steps done. Raises ModelNotConverged where the start has no error that is a number.
     """
     best, current, errors = views.start, views.start, list[float]()
     for step in range(steps + 1):
         error, gradient = views.step(current)
+        if not isfinite(error) and not errors:
+            raise ModelNotConverged(
+                "The texture can't be fitted to the views: how far it is off is not a number.",
+                suggestion='Ask for quality = "draft", which does not fit it, and report it with the log.',
+            )
         if not isfinite(error) or (errors and error >= errors[-1]):
             break
         errors.append(error)
