@@ -1,34 +1,31 @@
 """Intake: one inbox, looked at again and again; what is complete becomes a job.
 
-A scan of the top level is the truth, hints only make it sooner. Each entry has its own time to be looked at next.
-Handled entries cost one lstat a scan, and a full look now and then.
+`entries` says which entry is to be looked at next; here that is done, and what was seen is acted on.
 """
 
 from __future__ import annotations
 
-import heapq
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from config.bundle_layout import name_key
 from config.errors import InfrastructureError, MeshdropError
 from config.sections import Inbox, Settings
 from daemon.clock import Clock
 from daemon.files import Files
 from daemon.intake.admission import AFTER_TROUBLE_S, Admission
+from daemon.intake.beside import Beside
 from daemon.intake.completeness import Assessment, Memory, Rules, Verdict, assess
 from daemon.intake.content import check_content
+from daemon.intake.entries import Entries
 from daemon.intake.entry import Entry, Records
 from daemon.intake.follower import Follower
-from daemon.intake.listing import Listing, sort_names
-from daemon.intake.markers import Marker, beside_keys, marker_beside
 from daemon.intake.requests import INBOX_ITSELF, Requests
-from daemon.intake.snapshot import Snapshot, identity_of, item_of, take_snapshot
+from daemon.intake.snapshot import Snapshot, take_snapshot
 from daemon.intake.waiting import Explanation, Waiting
+from daemon.intake.waiting_list import WaitingList
 from daemon.intake.wording import DRAINING
 from daemon.names import shown
 from daemon.roots import Root, check_root, open_root
@@ -46,14 +43,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH: Final = 100
 _STEP_BUDGET_S: Final = 0.5
-_SCAN_AFTER_HINT_S: Final = 0.3
-_DEEP_LOOK_S: Final = 0.05  # a handled entry's full look is spread over so much time an entry
-_ANSWER_AFTER_S: Final = 10.0  # a marker beside nothing may be there a moment before its bundle
 _ANSWER_STANDS_S: Final = 60.0
-_LIST_EVERY_S: Final = 1.0  # where there are more than a few entries
-_LIST_SHARE: Final = 0.05  # of the time, at most, goes into telling what waits
-_MOST_TOLD: Final = 20
-_FEW: Final = 200
 
 
 class Intake:
@@ -76,6 +66,21 @@ class Intake:
         self._records = Records(inbox.name, store)
         self._requests = Requests(inbox, settings, store, clock, files, caretaker)
         self._follower = Follower(inbox.name, store)
+        self._beside = Beside(inbox, files, self._requests)
+        self._entries = Entries(
+            inbox,
+            settings,
+            store,
+            files,
+            polling=polling,
+            records=self._records,
+            follower=self._follower,
+            beside=self._beside,
+            caretaker=caretaker,
+        )
+        self._waiting_list = WaitingList(
+            self._entries, clock, caretaker.notices, told_every_s=settings.publish.refresh_s
+        )
         self._admission = Admission(
             inbox,
             settings,
@@ -85,34 +90,22 @@ class Intake:
             requests=self._requests,
             follower=self._follower,
             caretaker=caretaker,
-            look_at=self._look_at,
+            look_at=self._entries.look_at,
             on_change=on_change,
         )
         self._root: Root | None = None
         self._away: str | None = None
-        self._entries: dict[str, Entry] = {}
-        self._due: list[tuple[float, str]] = []
-        self._beside: dict[str, list[Marker]] = {}
-        self._lonely: dict[str, float] = {}
-        self._scan_s = float("-inf")
-        self._scanned_s: float | None = None
-        self._hints: set[str | None] = set()
-        self._lock = threading.Lock()
-        self._waiting: tuple[Waiting, ...] = ()
-        self._told_s = self._list_s = float("-inf")
         self._draining = self._recalled = False
-        self._listed = False
 
     # -- for others ---------------------------------------------------------------------------------------------
 
     def hint(self, entry: str | None) -> None:
         """Something happened to an entry, or, with None, to who knows what."""
-        with self._lock:
-            self._hints.add(entry)
+        self._entries.hint(entry)
 
     def waiting(self) -> list[Waiting]:
         """The bundles that are not taken yet, as of the last step."""
-        return list(self._waiting)
+        return self._waiting_list.bundles
 
     @property
     def away(self) -> str | None:
@@ -122,12 +115,11 @@ class Intake:
     @property
     def looked(self) -> bool:
         """Whether the inbox was scanned, and nothing is left to be done for what is there."""
-        with self._lock:
-            if self._hints:
-                return False
+        if self._entries.hinted:
+            return False
         # While a step is under way, what it has found is neither among those that wait nor a job yet.
-        return self._listed and all(
-            entry.job is None or (entry.tended and entry.job.final) for entry in list(self._entries.values())
+        return self._waiting_list.complete and all(
+            entry.job is None or (entry.tended and entry.job.final) for entry in self._entries
         )
 
     def explain(self, entry: str) -> Explanation:
@@ -159,31 +151,27 @@ class Intake:
             return self._settings.watch.poll_s
         if self._away is not None:
             log.info("intake.share_back", inbox=self._inbox.name)
-            self._away, self._scan_s = None, float("-inf")
-        self._listed = False
+            self._away = None
+            self._entries.scan_at(float("-inf"))
+        self._waiting_list.outdate()
         self._recall_inbox()
         self._draining = self._store.flag("draining")
-        self._take_hints(now_s)
-        if now_s >= self._scan_s:
+        self._entries.take_hints(now_s)
+        if self._entries.is_scan_due(now_s):
             self._scan(now_s)
         self._adopt_retries(now_s)
         for changed in self._follower.changed(now_s):
             changed.tended = False
-            self._look_at(changed, now_s)
+            self._entries.look_at(changed, now_s)
         began_s = self._clock.monotonic_s()
-        while self._due and self._due[0][0] <= now_s:
-            due_s, name = heapq.heappop(self._due)
-            entry = self._entries.get(name)
-            if entry is None or entry.due_s != due_s:
-                continue
-            entry.due_s = float("inf")
+        while (entry := self._entries.take_due(now_s)) is not None:
             self._look_safely(entry, now_s)
             if len(self._admission) >= _BATCH:
                 self._admission.admit(now_s)
             if self._clock.monotonic_s() - began_s > _STEP_BUDGET_S:
                 break
         self._admission.admit(now_s)
-        self._tell(now_s)
+        self._waiting_list.write(now_s, draining=self._draining)
         return self._pause(now_s)
 
     def _find_root(self) -> None:
@@ -192,12 +180,13 @@ class Intake:
         else:
             check_root(self._root, self._files)
 
+    def _scan(self, now_s: float) -> None:
+        names = self._files.names(self._inbox.path)
+        self._find_root()  # what was read is believed only while the share is there
+        self._entries.scan(names, now_s)
+
     def _pause(self, now_s: float) -> float:
-        due_s = min(self._scan_s, self._follower.due_s(now_s))
-        if self._due:
-            due_s = min(due_s, self._due[0][0])
-        if not self._listed:
-            due_s = min(due_s, self._list_s)
+        due_s = min(self._entries.due_s, self._follower.due_s(now_s), self._waiting_list.due_s)
         return max(0.0, due_s - now_s)
 
     def _rules(self) -> Rules:
@@ -213,106 +202,6 @@ class Intake:
             require_ready=intake.require_ready or self._inbox.require_ready,
         )
 
-    # -- what is there ------------------------------------------------------------------------------------------
-
-    def _take_hints(self, now_s: float) -> None:
-        with self._lock:
-            hints, self._hints = self._hints, set()
-        for name in hints:
-            if name is not None and name in self._entries:
-                self._look_at(self._entries[name], now_s)
-            elif name is None:
-                self._scan_s = min(self._scan_s, now_s)
-            else:
-                recent = self._scanned_s is not None and now_s - self._scanned_s < _SCAN_AFTER_HINT_S
-                self._scan_s = min(self._scan_s, now_s + _SCAN_AFTER_HINT_S if recent else now_s)
-
-    def _look_at(self, entry: Entry, when_s: float) -> None:
-        if when_s < entry.due_s:
-            entry.due_s = when_s
-            heapq.heappush(self._due, (when_s, entry.name))
-
-    def _scan(self, now_s: float) -> None:
-        """Read the inbox's top level: new entries, those that went, those that look different."""
-        names = self._files.names(self._inbox.path)
-        self._find_root()  # what was read is believed only while the share is there
-        listing = sort_names(names)
-        first = self._scanned_s is None
-        for gone in [name for name in self._entries if name not in listing.entries]:
-            self._vanished(gone)
-        self._read_beside(listing, now_s)
-        period_s = self._settings.watch.poll_s if self._polling() else self._settings.watch.rescan_s
-        deep_s = max(self._settings.watch.rescan_s, _DEEP_LOOK_S * len(self._entries))
-        new = [name for name in listing.entries if name not in self._entries]
-        self._records.read(new)
-        had_jobs = self._store.entries_with_jobs(self._inbox.name, new)
-        for name in listing.entries:
-            entry = self._entries.get(name)
-            if entry is None:
-                known = name not in had_jobs and self._records.get(name) is None  # then there is nothing to recall
-                entry = self._entries[name] = Entry(name, due_s=float("inf"), known=known)
-                self._look_at(entry, now_s)
-            elif self._is_open(entry) or now_s - entry.looked_s >= deep_s or self._top_of(name) != entry.top:
-                self._look_at(entry, now_s)
-        self._scanned_s, self._scan_s = now_s, now_s + period_s
-        if first:
-            self._caretaker.clear_leftovers(names, listing.entries)
-            log.info("intake.scanned", inbox=self._inbox.name, entries=len(listing.entries))
-
-    def _top_of(self, name: str) -> tuple[int, int, int] | None:
-        try:
-            status = self._files.lstat(self._inbox.path / name)
-        except OSError:
-            return None
-        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-    def _is_open(self, entry: Entry) -> bool:
-        """Whether an entry is looked at by every scan: something in it may change that its own times don't show."""
-        if entry.answer is None or entry.job is None:
-            return True
-        failed = entry.job.state is State.FAILURE and len(self._entries) <= _FEW
-        return failed or entry.answer.verdict is not Verdict.HANDLED
-
-    def _read_beside(self, listing: Listing, now_s: float) -> None:
-        """The markers beside bundles, each given to its bundle; those beside nothing are answered in a while."""
-        before, self._beside = self._beside, {}
-        by_key: dict[str, list[str]] = {}
-        for name in listing.entries if listing.markers else ():
-            for key in beside_keys(name):
-                by_key.setdefault(key, []).append(name)
-        lonely: dict[str, float] = {}
-        for name in listing.markers:
-            found = marker_beside(name)
-            try:
-                item = item_of(name, self._files.lstat(self._inbox.path / name))
-            except OSError:
-                continue
-            if found is None or item.kind != "file":
-                continue
-            base, kind = found
-            key = name_key(base)
-            marker = Marker(kind, name, True, identity_of(item), item.uid)
-            exact = [entry for entry in by_key.get(key, ()) if name_key(entry) == key]
-            owners = exact or by_key.get(key, [])
-            for owner in owners:
-                self._beside.setdefault(owner, []).append(marker)
-            if not owners:
-                lonely[name] = self._lonely.get(name, now_s)
-                if now_s - lonely[name] >= _ANSWER_AFTER_S:
-                    self._requests.answer_lonely(marker, base)
-        self._lonely = lonely
-        for owner, markers in self._beside.items():
-            if markers != before.get(owner) and owner in self._entries:
-                self._look_at(self._entries[owner], now_s)
-
-    def _vanished(self, name: str) -> None:
-        """An entry is gone, and the share is not: its jobs go on, what lies beside it goes too."""
-        entry = self._entries.pop(name)
-        self._caretaker.forget(name)
-        if entry.job is not None:
-            self._follower.drop(entry.job)
-        self._records.forget(name)
-
     # -- one entry ----------------------------------------------------------------------------------------------
 
     def _look_safely(self, entry: Entry, now_s: float) -> None:
@@ -322,18 +211,18 @@ class Intake:
         except (OSError, MeshdropError) as error:
             self._find_root()
             log.warning("intake.look_failed", bundle=shown(entry.name), reason=str(error))
-            self._look_at(entry, now_s + AFTER_TROUBLE_S)
+            self._entries.look_at(entry, now_s + AFTER_TROUBLE_S)
         except Exception as error:  # a mistake of this program, which one bundle has found: the others go on
             log.error("intake.look_failed", bundle=shown(entry.name), reason=str(error), exc_info=error)
             self._caretaker.say(entry.name, _CANNOT_LOOK)
-            self._look_at(entry, now_s + self._settings.watch.rescan_s)
+            self._entries.look_at(entry, now_s + self._settings.watch.rescan_s)
 
     def _look(self, entry: Entry, now_s: float) -> None:
         if not entry.known:
             self._recall(entry)
         snapshot = self._snapshot(entry)
         if snapshot.kind == "gone":
-            self._scan_s = min(self._scan_s, now_s)
+            self._entries.scan_at(now_s)
             return
         if entry.memory.handled and entry.job is not None and _was_given_up(entry.job):
             entry.memory, entry.force = replace(entry.memory, handled=""), True
@@ -364,7 +253,7 @@ class Intake:
             entry.job, entry.tended, entry.tend_again_s = job, False, None
             if not job.final:
                 self._follower.add(entry, job)
-            self._look_at(entry, now_s)
+            self._entries.look_at(entry, now_s)
 
     def _is_of(self, entry: Entry, job: Job) -> bool:
         """Whether a job was made of what lies in the inbox, and not of an earlier drop in an archive."""
@@ -393,7 +282,7 @@ class Intake:
     def _snapshot(self, entry: Entry) -> Snapshot:
         """A look, with the markers beside the entry, without those that were used."""
         found = take_snapshot(self._inbox.path, entry.name, self._files, open_files=self._polling())
-        markers = (*found.markers, *self._beside.get(entry.name, ()))
+        markers = (*found.markers, *self._beside.of(entry.name))
         unused = tuple(marker for marker in markers if not self._requests.is_used(entry.name, marker))
         return replace(found, markers=unused) if unused != found.markers else found
 
@@ -410,7 +299,7 @@ class Intake:
         match answer.verdict:
             case Verdict.ADMIT | Verdict.REFUSE:
                 if self._draining:
-                    self._look_at(entry, now_s + self._settings.watch.poll_s)
+                    self._entries.look_at(entry, now_s + self._settings.watch.poll_s)
                     if answer.notice and answer.verdict is Verdict.ADMIT:
                         self._caretaker.say(entry.name, DRAINING)
                 else:
@@ -421,17 +310,17 @@ class Intake:
                 if answer.notice and answer.recognised:
                     self._caretaker.say(entry.name, answer.sentence)
         if answer.verdict is Verdict.CHECK:
-            self._look_at(entry, now_s + rest_s(self._settings))
+            self._entries.look_at(entry, now_s + rest_s(self._settings))
         elif answer.again_s is not None:
-            self._look_at(entry, max(answer.again_s, now_s + 0.05))
+            self._entries.look_at(entry, max(answer.again_s, now_s + 0.05))
         elif answer.verdict is Verdict.WAIT:
-            self._look_at(entry, now_s + self._settings.watch.rescan_s)
+            self._entries.look_at(entry, now_s + self._settings.watch.rescan_s)
 
     def _cancel(self, entry: Entry, snapshot: Snapshot, answer: Assessment, now_s: float) -> None:
         """Cancel a bundle that has no job, once copying has ended: what came later would be a new drop."""
         quiet_s = self._rules().quiet_s
         if answer.memory.looks < 2 or now_s - answer.memory.unchanged_since_s < quiet_s:
-            self._look_at(entry, max(now_s + 0.05, answer.memory.unchanged_since_s + quiet_s))
+            self._entries.look_at(entry, max(now_s + 0.05, answer.memory.unchanged_since_s + quiet_s))
             self._caretaker.say(entry.name, "It will be cancelled as soon as copying has ended.")
             return
         self._admission.admit_cancelled(entry, snapshot, answer)
@@ -447,63 +336,19 @@ class Intake:
             if not answer.notice or entry.asked_since_s is not None:
                 return
             if now_s - entry.answered_s < _ANSWER_STANDS_S:
-                self._look_at(entry, entry.answered_s + _ANSWER_STANDS_S)
+                self._entries.look_at(entry, entry.answered_s + _ANSWER_STANDS_S)
                 return
         tended = self._caretaker.tend(entry.name, snapshot, job)
         if tended.gone:
-            self._entries.pop(entry.name, None)
+            self._entries.remove(entry)
             self._records.drop(entry.name)
             return
         entry.tended = not tended.changed
         entry.tend_again_s = None if tended.again_s is None else now_s + tended.again_s
         if tended.changed:
-            self._look_at(entry, now_s)
+            self._entries.look_at(entry, now_s)
         elif entry.tend_again_s is not None:
-            self._look_at(entry, entry.tend_again_s)
-
-    # -- telling ------------------------------------------------------------------------------------------------
-
-    def _tell(self, now_s: float) -> None:
-        """What waits, for statuses; what is no bundle, for the inbox's own STATUS.txt."""
-        if len(self._entries) > _FEW and now_s < self._list_s:
-            return
-        began_s = self._clock.monotonic_s()
-        waiting: list[Waiting] = []
-        odd: list[str] = []
-        for entry in self._entries.values():
-            answer = entry.answer
-            if answer is None:
-                waiting.append(Waiting(entry.name, "It was found, and is looked at next.", now_s, soon=True))
-            elif answer.verdict in (Verdict.WAIT, Verdict.CHECK) or self._is_about_to_be_job(entry, answer):
-                sentence = DRAINING if self._draining and answer.verdict is Verdict.ADMIT else answer.sentence
-                since_s = answer.memory.unchanged_since_s
-                failed = next((gate.name for gate in answer.gates if not gate.passed), "quiet")
-                checked = answer.memory.content is not None and failed == "content"
-                waiting.append(
-                    Waiting(
-                        entry.name,
-                        sentence,
-                        since_s,
-                        answer.missing,
-                        max(0.0, now_s - since_s),
-                        soon=failed in ("quiet", "content") and not checked,
-                    )
-                )
-            elif answer.verdict is Verdict.NOTHING and answer.notice:
-                odd.append(answer.sentence)
-        self._waiting = tuple(waiting)
-        self._listed = True
-        took_s = self._clock.monotonic_s() - began_s
-        self._list_s = now_s + max(_LIST_EVERY_S, took_s / _LIST_SHARE)
-        if now_s - self._told_s >= self._settings.publish.refresh_s:
-            self._told_s = now_s
-            more = [f"And {len(odd) - _MOST_TOLD} more."] if len(odd) > _MOST_TOLD else []
-            self._caretaker.notices.say_of_inbox([*sorted(odd)[:_MOST_TOLD], *more])
-
-    def _is_about_to_be_job(self, entry: Entry, answer: Assessment) -> bool:
-        """Passed, but not admitted: the daemon is draining."""
-        passed = answer.verdict in (Verdict.ADMIT, Verdict.REFUSE)
-        return passed and entry.memory.handled != answer.memory.fingerprint
+            self._entries.look_at(entry, entry.tend_again_s)
 
 
 def _was_given_up(job: Job) -> bool:
