@@ -17,8 +17,9 @@ from pydantic_core import PydanticUndefined
 
 from config.errors import error_classes
 from config.job import JobOptions
-from config.sections import Settings, duration_text, is_duration
+from config.sections import Settings
 from config.tables import Key, keys_of
+from config.values import duration_text, is_duration
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BEGIN: Final = "<!-- made by `make docs`: change the code instead -->"

@@ -1,55 +1,21 @@
-"""Every setting: its table, name, default, check and meaning.
+"""Every setting: its table, name, default, check and meaning; those of the qualities are in `presets`.
 
 The text below a key is its description; docs/settings.md and config/meshdrop.toml are made from it by `make docs`.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, model_validator
 
 from config.job import Thresholds
+from config.presets import Qualities
 from config.tables import Table
+from config.values import Duration, Folder, Mode
 
 MEGABYTE: Final = 1 << 20
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _seconds(value: Any) -> Any:
-    """A duration as people write it, "7d" or "1.5h", in seconds; numbers are seconds."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
-        if match is None:
-            raise ValueError('a duration is a number of seconds, or text such as "90s", "30m", "12h", "7d"')
-        return float(match[1]) * _SECONDS[match[2]]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _mode(value: Any) -> Any:
-    if not isinstance(value, str) or re.fullmatch(r"[0-7]{3,4}", value) is None:
-        raise ValueError('a mode is text of three or four octal digits, such as "0664"')
-    return value
-
-
-def is_duration(field: FieldInfo) -> bool:
-    """Whether a key takes durations as people write them."""
-    return any(getattr(part, "func", None) is _seconds for part in field.metadata)
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as people write it, in the largest unit that leaves no fraction."""
-    unit = next((unit for unit in "dhm" if seconds and seconds % _SECONDS[unit] == 0), "s")
-    return f"{seconds / _SECONDS[unit]:g}{unit}"
-
-
-Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-Mode = Annotated[str, BeforeValidator(_mode)]
-
-Folder = Annotated[Path, Field(strict=False)]
 
 
 class Limits(Table):
@@ -92,91 +58,6 @@ class Engine(Table):
     cuda_rasterizer: Literal["auto", "own", "nvdiffrast"] = "auto"
     """What draws where CUDA is used: `own` is part of the program and needs its extra `cuda`, `nvdiffrast` is installed
     by hand and licensed for research only, `auto` takes nvdiffrast where it is installed, else `own`."""
-
-
-class Preset(Table):
-    """What a quality means where the job does not say it: voxels along the longest side, texture, faces, refining."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)]
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)]
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)]
-    refine_steps: Annotated[int, Field(ge=0, le=100)]
-    refine_s: Annotated[float, Field(ge=0, le=86_400)]
-    texture_steps: Annotated[int, Field(ge=0, le=100)]
-
-
-class Draft(Preset):
-    """Quick."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)] = 128
-    """Voxels along the longest side at quality `draft`; 32 to 1024."""
-
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 1024
-    """The texture's side at quality `draft`; 256 to 8192."""
-
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 20_000
-    """Faces of the mesh at quality `draft`; 500 to 2,000,000."""
-
-    refine_steps: Annotated[int, Field(ge=0, le=100)] = 0
-    """Steps that refine the shape at quality `draft`, at most; 0 leaves it as fused."""
-
-    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 0
-    """Seconds of refining at quality `draft`: no step is begun later."""
-
-    texture_steps: Annotated[int, Field(ge=0, le=100)] = 0
-    """Steps that fit the texture to the views at quality `draft`, at most; 0 leaves it as baked."""
-
-
-class Standard(Preset):
-    """What a job gets that asks for nothing."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)] = 256
-    """Voxels along the longest side at quality `standard`; 32 to 1024."""
-
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 2048
-    """The texture's side at quality `standard`; 256 to 8192."""
-
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 50_000
-    """Faces of the mesh at quality `standard`; 500 to 2,000,000."""
-
-    refine_steps: Annotated[int, Field(ge=0, le=100)] = 3
-    """Steps that refine the shape at quality `standard`, at most; 0 leaves it as fused."""
-
-    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 20
-    """Seconds of refining at quality `standard`: no step is begun later."""
-
-    texture_steps: Annotated[int, Field(ge=0, le=100)] = 1
-    """Steps that fit the texture to the views at quality `standard`, at most; 0 leaves it as baked."""
-
-
-class High(Preset):
-    """As good as it gets."""
-
-    grid: Annotated[int, Field(ge=32, le=1024)] = 384
-    """Voxels along the longest side at quality `high`; 32 to 1024."""
-
-    texture_size_px: Annotated[int, Field(ge=256, le=8192)] = 4096
-    """The texture's side at quality `high`; 256 to 8192."""
-
-    target_faces: Annotated[int, Field(ge=500, le=2_000_000)] = 150_000
-    """Faces of the mesh at quality `high`; 500 to 2,000,000."""
-
-    refine_steps: Annotated[int, Field(ge=0, le=100)] = 8
-    """Steps that refine the shape at quality `high`, at most; 0 leaves it as fused."""
-
-    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 120
-    """Seconds of refining at quality `high`: no step is begun later."""
-
-    texture_steps: Annotated[int, Field(ge=0, le=100)] = 3
-    """Steps that fit the texture to the views at quality `high`, at most; 0 leaves it as baked."""
-
-
-class Qualities(Table):
-    """The presets of job.toml's `quality`, used where the job does not say it."""
-
-    draft: Draft = Draft()
-    standard: Standard = Standard()
-    high: High = High()
 
 
 class ReconViaGen(Table):

@@ -10,9 +10,10 @@ import pytest
 from config import reference
 from config.errors import error_classes
 from config.job import JobOptions
-from config.sections import Settings, duration_text
+from config.sections import Settings
 from config.settings import load_settings
 from config.tables import annotation_of, keys_of, schema_of
+from config.values import duration_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 
