@@ -14,7 +14,7 @@ from config.errors import QualityThresholdFailed
 from config.sections import Settings
 from daemon.files import Files
 from daemon.publish import Publisher, job_facts, package_result, zip_name_of
-from daemon.publish.package import Manifest
+from daemon.publish.package import Manifest, digest
 from daemon.states import FINAL, State
 from daemon.store import Job, NewJob, Store
 
@@ -202,3 +202,10 @@ class House:
 
     def steps(self, job: Job) -> list[State]:
         return [step.after for step in self.store.transitions(job.id)]
+
+
+def assert_whole(house: House, folder: Path, job: Job) -> None:
+    """Check that a folder holds the files of a job's manifest, and nothing else."""
+    manifest = house.store.job(job.id).manifest
+    assert manifest
+    assert {name: digest(path, Files()) for name, path in files_in(folder).items()} == manifest

@@ -9,7 +9,7 @@ from tests.proof.rows.suites import (
     FAULTS,
     INBOX,
     PEERS,
-    PUBLISH,
+    PUBLISH_FAULTS,
     REAL,
     SPOOL,
 )
@@ -51,7 +51,10 @@ FAULTY: Final = Part(
         Row(
             "ENOSPC on the outbox (a tmpfs of 6 MB)",
             "held, never quarantined; resumes in 60 s",
-            (REAL + "test_a_full_disk_holds_and_resumes", PUBLISH + "test_no_space_holds_at_once_and_names_the_share"),
+            (
+                REAL + "test_a_full_disk_holds_and_resumes",
+                PUBLISH_FAULTS + "test_no_space_holds_at_once_and_names_the_share",
+            ),
             {"full_outbox": "done {resumed_s} s after space was there"},
         ),
         Row(
@@ -74,7 +77,7 @@ FAULTY: Final = Part(
             "held and said; resumes",
             (
                 REAL + "test_an_outbox_that_becomes_read_only_holds_and_resumes",
-                PUBLISH + "test_a_read_only_outbox_holds_at_once_and_is_logged_once",
+                PUBLISH_FAULTS + "test_a_read_only_outbox_holds_at_once_and_is_logged_once",
             ),
             {"read_only_outbox": "done {resumed_s} s after it could be written"},
         ),

@@ -11,7 +11,7 @@ from tests.proof.rows.suites import (
     MACHINE,
     PEERS,
     REAL,
-    WATCH,
+    WATCH_LOST,
     WRITERS,
 )
 
@@ -39,8 +39,8 @@ LOAD: Final = Part(
             "The kernel's queue of events overflows, really",
             "0 missed after one rescan",
             (
-                WATCH + "test_a_real_overflow_is_noticed",
-                WATCH + "test_an_overflow_is_followed_by_a_full_look_and_new_folders_are_watched",
+                WATCH_LOST + "test_a_real_overflow_is_noticed",
+                WATCH_LOST + "test_an_overflow_is_followed_by_a_full_look_and_new_folders_are_watched",
             ),
         ),
         Row(
@@ -48,8 +48,8 @@ LOAD: Final = Part(
             "polls, says so, prints the sysctl, goes back by itself",
             (
                 MACHINE + "test_a_limit_of_one_watch",
-                WATCH + "test_the_limit_leads_to_polling_with_the_setting_to_raise_and_back",
-                WATCH + "test_the_limit_reached_later_leads_to_polling_too",
+                WATCH_LOST + "test_the_limit_leads_to_polling_with_the_setting_to_raise_and_back",
+                WATCH_LOST + "test_the_limit_reached_later_leads_to_polling_too",
             ),
             {"one_watch": "with the kernel's limit at 1: {mode}; said: “{remedy}”"},
         ),

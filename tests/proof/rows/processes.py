@@ -11,7 +11,7 @@ from tests.proof.rows.suites import (
     INBOX,
     MACHINE,
     MODEL,
-    PUBLISH,
+    PUBLISH_FAULTS,
     RUN,
     RUNNER_MEMORY,
     STATES,
@@ -70,7 +70,7 @@ PROCESSES: Final = Part(
             "published once, the engine not asked again",
             (
                 CRASHES + "test_killed_between_result_and_record_the_engine_does_not_run_twice",
-                PUBLISH + "test_any_call_may_fail",
+                PUBLISH_FAULTS + "test_any_call_may_fail",
             ),
         ),
         Row(

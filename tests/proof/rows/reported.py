@@ -8,6 +8,7 @@ from tests.proof.rows.row import Part, Row
 from tests.proof.rows.suites import (
     COMMANDS_DAEMON,
     GATE,
+    GATE_LAYOUT,
     INBOX,
     INTAKE_MANY,
     JOBS,
@@ -17,6 +18,7 @@ from tests.proof.rows.suites import (
     ORDER,
     PEERS,
     PUBLISH,
+    PUBLISH_FAULTS,
     REAL,
     ROOTS,
     RUN,
@@ -24,6 +26,7 @@ from tests.proof.rows.suites import (
     STATES,
     STORE,
     WATCH,
+    WATCH_LOST,
     WHOLE,
     WRITERS,
     ZIP,
@@ -48,7 +51,7 @@ REPORTED: Final = Part(
             "the bundle is the unit",
             (
                 INBOX + "test_a_bundle_copied_in_is_taken_once_it_is_quiet",
-                GATE + "test_it_names_what_is_missing",
+                GATE_LAYOUT + "test_it_names_what_is_missing",
                 GATE + "test_incomplete_for_too_long_is_expired_and_may_still_be_completed",
             ),
         ),
@@ -57,7 +60,7 @@ REPORTED: Final = Part(
             "a periodic scan finds it",
             (
                 INBOX + "test_without_hints_the_scan_finds_it",
-                WATCH + "test_events_that_do_not_come_are_polled_for_until_they_do",
+                WATCH_LOST + "test_events_that_do_not_come_are_polled_for_until_they_do",
             ),
         ),
         Row(
@@ -74,8 +77,8 @@ REPORTED: Final = Part(
             "The share drops, the watcher is dead, no error is seen",
             "supervised and said",
             (
-                WATCH + "test_a_root_that_goes_is_said_and_one_that_comes_back_is_watched_again",
-                WATCH + "test_a_thread_that_died_is_replaced",
+                WATCH_LOST + "test_a_root_that_goes_is_said_and_one_that_comes_back_is_watched_again",
+                WATCH_LOST + "test_a_thread_that_died_is_replaced",
                 WHOLE + "test_a_share_that_is_away_is_said_though_nothing_is_to_be_done",
             ),
         ),
@@ -90,22 +93,28 @@ REPORTED: Final = Part(
         Row(
             "The inotify limit silently disables watching",
             "polls, and says the sysctl",
-            (WATCH + "test_the_limit_leads_to_polling_with_the_setting_to_raise_and_back",),
+            (WATCH_LOST + "test_the_limit_leads_to_polling_with_the_setting_to_raise_and_back",),
         ),
         Row(
             "Junk: `._*`, .DS_Store, Thumbs.db …",
             "ignored",
-            (GATE + "test_leftovers_and_other_files_do_no_harm", ZIP + "test_other_separators_and_leftovers_are_fine"),
+            (
+                GATE_LAYOUT + "test_leftovers_and_other_files_do_no_harm",
+                ZIP + "test_other_separators_and_leftovers_are_fine",
+            ),
         ),
         Row(
             "Temporary names: `.part`, `.crdownload`, `~$` …",
             "not complete while one is there",
-            (GATE + "test_a_temporary_file_holds_the_bundle_however_long_it_is_quiet",),
+            (GATE_LAYOUT + "test_a_temporary_file_holds_the_bundle_however_long_it_is_quiet",),
         ),
         Row(
             "NFC and NFD, Front.PNG",
             "keyed on NFC and case fold; collisions refused",
-            (GATE + "test_names_in_other_forms_are_taken", GATE + "test_names_that_differ_in_case_alone_are_refused"),
+            (
+                GATE_LAYOUT + "test_names_in_other_forms_are_taken",
+                GATE_LAYOUT + "test_names_that_differ_in_case_alone_are_refused",
+            ),
         ),
         Row(
             "Polling costs",
@@ -129,8 +138,8 @@ REPORTED: Final = Part(
             "A rename on SMB fails while a handle is open",
             "new names, closed first, tried again",
             (
-                PUBLISH + "test_any_call_may_fail",
-                PUBLISH + "test_a_rename_that_reports_a_failure_but_happened",
+                PUBLISH_FAULTS + "test_any_call_may_fail",
+                PUBLISH_FAULTS + "test_a_rename_that_reports_a_failure_but_happened",
                 PEERS + "test_samba",
             ),
         ),
