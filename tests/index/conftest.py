@@ -20,6 +20,7 @@ from daemon.process import this_process
 from daemon.states import State
 from daemon.status import LiveFiles
 from daemon.store import DaemonReport, Job, NewJob, Store, open_store
+from tests.browser import Window, browser, window
 
 HOSTILE = (
     "<script>window.hacked=1</script>\"'",
@@ -173,3 +174,15 @@ def house(tmp_path: Path) -> Iterator[House]:
         made = House(settings, store, clock)
         made.beat()
         yield made
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Any]:
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def at(program: Any) -> Iterator[Window]:
+    with window(program) as shown_window:
+        yield shown_window
