@@ -24,12 +24,13 @@ from engine.surface.verify import defects
 
 ALIKE: Final = 0.3
 """Difference of two unit normals at which one counts for 1/sqrt(e) to the other: 17 degrees."""
-FILTERED: Final = 8
+FILTERED: Final = 5
 """Times that the normals are filtered."""
-MOVED: Final = 25
+MOVED: Final = 10
 """Times that the vertices are moved towards them."""
-SHARP_DEG: Final = 30.0
-"""Neighbouring faces that are turned against each other by more, once filtered, have a crease between them."""
+SHARP_DEG: Final = 45.0
+"""Neighbouring faces that are turned against each other by more, once filtered, have a crease between them. With 30, or
+with the normals filtered more often, what is merely curved (ears, horns) is taken for creases too."""
 NEAR: Final = 1
 """Edges from a crease within which vertices go all the way to where the filter puts them."""
 FADING: Final = 3
