@@ -24,8 +24,9 @@ FAULTY: Final = Part(
             "no hang, no refusal, nothing partial; all N",
             (FAULTS + "test_any_call_fails_once", FAULTS + "test_one_call_in_many_fails_once"),
             {
-                "faults_once": "{stories} of {of}, drawn from all: {errors}; {failures} failures; calls in a story: "
-                "{calls}; the longest story took {longest_s} s of its own clock"
+                "faults_once": "{struck_once} of {calls_of} calls with one of the errors, {stories} of {of} with each: "
+                "{errors}; {failures} failures; calls in a story: {calls}; "
+                "the longest story took {longest_s} s of its own clock"
             },
         ),
         Row(
