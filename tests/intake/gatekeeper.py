@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Literal, cast
 
 from config.errors import InvalidFileFormat
 from daemon.intake.completeness import Assessment, Content, Memory, Rules, Verdict, assess
 from daemon.intake.layout import IMAGE_KEYS
-from daemon.intake.markers import Marker
+from daemon.intake.markers import Marker, MarkerKind
 from daemon.intake.snapshot import Item, Snapshot, fingerprint_of, identity_of
 
 RULES = Rules()
 
 
-def file(name: str, size: int = 1000, mtime_ns: int = 5, ctime_ns: int = 5, **more: object) -> Item:
-    return Item(name, "file", size, mtime_ns, ctime_ns, 0o100644, 1000, **more)  # type: ignore[arg-type]
+def file(name: str, size: int = 1000, mtime_ns: int = 5, ctime_ns: int = 5, **more: Any) -> Item:
+    return Item(name, "file", size, mtime_ns, ctime_ns, 0o100644, 1000, **more)
 
 
-def folder(name: str, **more: object) -> Item:
-    return Item(name, "folder", mode=0o040755, uid=1000, **more)  # type: ignore[arg-type]
+def folder(name: str, **more: Any) -> Item:
+    return Item(name, "folder", mode=0o040755, uid=1000, **more)
 
 
 FOLDERS = [folder("multi_views"), folder("depth_renders")]
@@ -28,7 +29,7 @@ TWELVE = [*FOLDERS, *(file(key) for key in IMAGE_KEYS)]
 def snapshot(items: list[Item], *, entry: str = "shoe", root: str = "", top: Item | None = None) -> Snapshot:
     ordered = tuple(sorted(items, key=lambda item: item.name))
     markers = tuple(
-        Marker(item.last.lstrip("."), item.name, False, identity_of(item), item.uid)  # type: ignore[arg-type]
+        Marker(cast("MarkerKind", item.last.lstrip(".")), item.name, False, identity_of(item), item.uid)
         for item in ordered
         if item.last.startswith(".")
     )
@@ -51,9 +52,9 @@ def ok(shot: Snapshot, checked_s: float = 0.0) -> Content:
     return Content(shot.fingerprint, "ok", checked_s)
 
 
-def bad(shot: Snapshot, outcome: str, checked_s: float = 0.0) -> Content:
+def bad(shot: Snapshot, outcome: Literal["unfinished", "damaged", "unreadable"], checked_s: float = 0.0) -> Content:
     error = InvalidFileFormat("multi_views/front.png is bad.")
-    return Content(shot.fingerprint, outcome, checked_s, error=error, sentence=error.message)  # type: ignore[arg-type]
+    return Content(shot.fingerprint, outcome, checked_s, error=error, sentence=error.message)
 
 
 class Gatekeeper:
