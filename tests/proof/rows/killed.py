@@ -47,7 +47,7 @@ KILLED: Final = Part(
             "one result, the engine never asked twice for a result that was recorded",
             (MODEL + "test_killed_between_any_two_calls",),
             {
-                f"calls_{kind}": f"{kind}: {{kills}} kills over {{of}} calls"
+                f"calls_{kind}": f"{kind}: {{kills}} kills over {{calls}} calls"
                 for kind in ("folder", "zip", "answered", "refused", "failed", "cancelled")
             },
         ),
