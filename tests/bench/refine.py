@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,80 +21,20 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from engine.camera import Camera
-from engine.diff import operations
 from engine.jit import thread_count
-from engine.render import clip_from_world, look_at
+from tests.bench.ball import SIZE_PX, Ball, ball, ours
 
-SIZE_PX = 1024
-DIVISIONS = 224
-"""Of a ball, around and from pole to pole: 99,904 faces."""
+Value = TypeVar("Value")
+
 MOST = 4.0
 """Times the yardstick's processor time that all of it may take with the texture; it takes 3.1."""
-
-
-def ball() -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [V, 3] float64 and faces [F, 3] int32 of a ball that fills three quarters of the picture."""
-    n = DIVISIONS
-    polar, around = np.meshgrid(np.linspace(0, np.pi, n + 1)[1:-1], np.arange(n) * 2 * np.pi / n, indexing="ij")
-    rings = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], -1)
-    vertices = 0.33 * np.concatenate([rings.reshape(-1, 3), [[0, 0, 1], [0, 0, -1]]])
-    a = np.arange((n - 2) * n)
-    b = a - a % n + (a + 1) % n
-    first, last, top = np.arange(n), np.arange(n) + (n - 2) * n, (n - 1) * n
-    return vertices, np.concatenate(
-        [
-            np.stack([a, a + n, b], 1),
-            np.stack([b, a + n, b + n], 1),
-            np.stack([np.full(n, top), first, np.roll(first, -1)], 1),
-            np.stack([np.full(n, top + 1), np.roll(last, -1), last], 1),
-        ]
-    ).astype(np.int32)
-
-
-class Ball:
-    """The ball before a camera, its coordinates in a texture of 1024² texels, and the gradient of its picture."""
-
-    def __init__(self) -> None:
-        vertices, faces = ball()
-        camera = Camera.from_fov(40, SIZE_PX, look_at(np.array([0.5, 0.6, 0.62]), np.zeros(3), np.array([0, 1.0, 0])))
-        self.ops, self.faces = operations("cpu"), torch.tensor(faces)
-        self._clip_from_world = torch.tensor(clip_from_world(camera), dtype=torch.float32)
-        self.points = torch.tensor(vertices, dtype=torch.float32, requires_grad=True)
-        self.uv = (self.points.detach()[None, :, :2] / 0.66 + 0.5).contiguous()
-        random = torch.Generator().manual_seed(0)
-        self.image = torch.rand(1, 1024, 1024, 3, generator=random, requires_grad=True)
-        self.topology = self.ops.topology(self.faces)
-        self.wanted = torch.rand(1, SIZE_PX, SIZE_PX, 3, generator=random)
-
-    def clip(self) -> Tensor:
-        """[1, V, 4]."""
-        return (self.points @ self._clip_from_world[:, :3].T + self._clip_from_world[:, 3])[None]
-
-
-def ours(scene: Ball, textured: bool) -> Callable[[], None]:
-    """Rasterize, interpolate, antialias and back; with a mip-mapped texture if asked."""
-    ops, faces = scene.ops, scene.faces
-
-    def run() -> None:
-        clip = scene.clip()
-        raster, slopes = ops.rasterize(clip, faces, (SIZE_PX, SIZE_PX))
-        if textured:
-            at, footprint = ops.interpolate(scene.uv, raster, faces, slopes)
-            colour = ops.texture(scene.image, at, footprint)
-        else:
-            colour, _ = ops.interpolate(scene.points[None], raster, faces)
-        ops.antialias(colour, raster, clip, faces, scene.topology).backward(scene.wanted)
-        scene.points.grad = scene.image.grad = None
-
-    return run
 
 
 def stages(scene: Ball) -> dict[str, Callable[[], None]]:
     """Each operation and each way back for itself, of what the operations before it made."""
     ops, faces = scene.ops, scene.faces
     clip = scene.clip().detach().requires_grad_(True)
-    raster, slopes = ops.rasterize(clip, faces, (SIZE_PX, SIZE_PX))
+    raster, slopes = ops.rasterize(clip, faces, (scene.size_px, scene.size_px))
     given = raster.detach().requires_grad_(True)
     at, footprint = ops.interpolate(scene.uv, given, faces, slopes)
     looked_up = at.detach().requires_grad_(True)
@@ -108,7 +49,7 @@ def stages(scene: Ball) -> dict[str, Callable[[], None]]:
     from_uv = back(colour, from_colour, looked_up, scene.image)
     from_raster = back(at, from_uv, given)
     return {
-        "rasterize": lambda: void(ops.rasterize(clip, faces, (SIZE_PX, SIZE_PX))),
+        "rasterize": lambda: void(ops.rasterize(clip, faces, (scene.size_px, scene.size_px))),
         "interpolate": lambda: void(ops.interpolate(scene.uv, given, faces, slopes)),
         "texture": lambda: void(ops.texture(scene.image, looked_up, footprint)),
         "antialias": lambda: void(ops.antialias(drawn, raster.detach(), outlines, faces, scene.topology)),
@@ -125,7 +66,7 @@ def void(_: object) -> None:
 
 def yardstick(scene: Ball) -> Callable[[], None]:
     """PyTorch's own look-up in the same texture at the same samples, forward and backward: bilinear, no mip levels."""
-    raster, _ = scene.ops.rasterize(scene.clip().detach(), scene.faces, (SIZE_PX, SIZE_PX))
+    raster, _ = scene.ops.rasterize(scene.clip().detach(), scene.faces, (scene.size_px, scene.size_px))
     at, _ = scene.ops.interpolate(scene.uv, raster, scene.faces)
     grid = (2 * at - 1).requires_grad_(True)
     image = scene.image.detach().permute(0, 3, 1, 2).contiguous().requires_grad_(True)
@@ -191,25 +132,6 @@ def mitsuba() -> Callable[[], None]:
     return run
 
 
-def pytorch3d() -> Callable[[], None]:
-    """PyTorch3D's rasteriser alone, forward and backward: hard, one face a pixel."""
-    from pytorch3d.renderer import RasterizationSettings, rasterize_meshes  # type: ignore[import-not-found]
-    from pytorch3d.structures import Meshes  # type: ignore[import-not-found]
-
-    vertices, faces = ball()
-    points = torch.tensor(vertices, dtype=torch.float32) + torch.tensor([0, 0, 1.0])
-    points.requires_grad_(True)
-    settings = RasterizationSettings(image_size=SIZE_PX)
-
-    def run() -> None:
-        mesh = Meshes([points], [torch.tensor(faces.astype(np.int64))])
-        _, depth, weights, _ = rasterize_meshes(mesh, settings.image_size, 0.0, 1)
-        (depth.sum() + weights.sum()).backward()
-        points.grad = None
-
-    return run
-
-
 def best(run: Callable[[], None], times: int) -> tuple[float, float]:
     """Wall and processor time in ms, each the least of `times` runs after one to warm up."""
     run()
@@ -220,6 +142,25 @@ def best(run: Callable[[], None], times: int) -> tuple[float, float]:
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
     return 1e3 * min(walls), 1e3 * min(processors)
+
+
+def beside(console: Console, peer: str, measure: Callable[[], Value]) -> Value | None:
+    """What `measure` says where `peer` is installed and runs; one that doesn't spoils no figure of ours."""
+    if importlib.util.find_spec(peer) is None:
+        console.print(f"{peer} is not installed: not measured beside it. docs/bench.md says how to have it.")
+        return None
+    try:
+        return measure()
+    except Exception as error:
+        console.print(f"{peer} is installed, but does not run here: {error}")
+        return None
+
+
+def beside_pytorch3d(console: Console) -> None:
+    """A table of its own, of a smaller picture: what PyTorch3D takes on the CPU grows with faces times pixels."""
+    from tests.bench import peer_pytorch3d
+
+    peer_pytorch3d.show(console, peer_pytorch3d.smaller(), times=3, with_soft=False)
 
 
 def main() -> None:
@@ -241,22 +182,16 @@ def main() -> None:
     )
     whole, ruler = "the same with a mip-mapped texture", "PyTorch's grid_sample, bilinear, of the same samples"
     runs = {"rasterize, interpolate, antialias": ours(scene, False), whole: ours(scene, True), ruler: yardstick(scene)}
-    peers = {"mitsuba": ("Mitsuba 3 (LLVM), traced", mitsuba), "pytorch3d": ("PyTorch3D, rasterize alone", pytorch3d)}
     took = {name: best(run, times) for name, run in runs.items()}
-    for module, (name, peer) in peers.items():
-        if importlib.util.find_spec(module) is None:
-            console.print(f"{module} is not installed: not measured beside it.")
-        else:
-            try:
-                took[name] = best(peer(), times)
-            except Exception as error:  # a peer that can't run here spoils no figure of ours
-                console.print(f"{module} is installed, but does not run here: {error}")
-                continue
-            table.add_column(f"of {module}'s")
-    for name, (wall, processor) in took.items():
-        ratios = [f"{wall / took[n][0]:.2f} / {processor / took[n][1]:.2f}" for n, _ in peers.values() if n in took]
-        table.add_row(name, f"{wall:.0f}", f"{processor:.0f}", *ratios)
+    name = "Mitsuba 3 (LLVM), traced"
+    if measured := beside(console, "mitsuba", lambda: best(mitsuba(), times)):
+        took[name] = measured
+        table.add_column("of Mitsuba's")
+    for row, (wall, processor) in took.items():
+        ratios = [f"{wall / measured[0]:.2f} / {processor / measured[1]:.2f}"] if measured else []
+        table.add_row(row, f"{wall:.0f}", f"{processor:.0f}", *ratios)
     console.print(each, table)
+    beside(console, "pytorch3d", lambda: beside_pytorch3d(console))
     ratio = took[whole][1] / took[ruler][1]
     console.print(f"With the texture: {ratio:.2f} times grid_sample's processor time; at most {MOST:.1f}.")
     if ratio > MOST:
