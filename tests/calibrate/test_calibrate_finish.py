@@ -31,7 +31,7 @@ def test_ranges_come_back_to_the_truth(name: str, fov: float, encoding: str, lay
     code = observation.spread.mean(1)
     depth, real = (full[1:7] + full[7:13] * code for full in (found.full, truth))
     error = np.abs(depth / real - 1)
-    assert np.median(error) < 0.001
+    assert np.median(error) < (0.001 if found.meeting > 500 else 0.0015)  # few points: the outlines have the say
     assert error.max() < 0.002
     assert found.meeting > 100
     assert found.apart < 0.35
@@ -96,6 +96,9 @@ def test_many_points_weigh_more_than_few_however_far_the_ranges_are_off(off_px: 
     # the step that brings each pair together is the error itself
     for view in (7, 8):
         assert gradient[view] / A[view, view] * 0.8 == pytest.approx(off_px, abs=0.12)
+    # a tenth of the points in all weighs less than a tenth: they share their errors, and the outlines have a say
+    fewer, _ = meeting_system([pair(0, 2, 200), pair(1, 3, 2)], 4.0)
+    assert fewer[7, 7] < 0.05 * A[7, 7]
 
 
 @pytest.mark.parametrize(
