@@ -14,7 +14,7 @@ from engine.camera import Camera
 from engine.fuse.dequantise import disparity_bounds
 from engine.jit import parallel_map
 from engine.mesh import Mesh
-from engine.render import render_depth
+from engine.render import rasterize, render_depth, to_clip
 from engine.segment import Segmentation
 
 SPARE = 0.5
@@ -69,6 +69,33 @@ def depth_renders(bundle: Bundle, segmentation: Segmentation, calibration: Calib
         return DepthRender(camera, mask, near, far)
 
     return parallel_map(prepare, range(len(VIEW_NAMES)))
+
+
+def worsened(start: Mesh, mesh: Mesh, renders: list[DepthRender]) -> NDArray[np.float64]:
+    """[V] how many more pixels are wrong than at the start, told to the vertices of the faces that are seen there.
+
+    Wrong is a depth that the code does not allow, and once more a silhouette where there should be none, or none where
+    there should be one. mesh: the start with its vertices moved. The sum is that of all pixels.
+    """
+    total = np.zeros(len(start.vertices))
+    for render in renders:
+        (was, before), (wrong, after) = _wrong(start, render), _wrong(mesh, render)
+        change = wrong - was
+        row, column = np.nonzero(change)
+        seen, seen_before = after[row, column], before[row, column]
+        face = np.where(seen >= 0, seen, seen_before)
+        for corner in range(3):
+            np.add.at(total, start.faces[face, corner], change[row, column] / 3)
+    return total
+
+
+def _wrong(mesh: Mesh, render: DepthRender) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """[S, S] how wrong a pixel is, 0 to 2, and the face that is seen there, -1 = none."""
+    size = render.camera.size_px
+    drawn = rasterize(to_clip(mesh.vertices, render.camera), mesh.faces, (size, size))
+    z, mask = drawn.depth, render.mask
+    not_allowed = mask & ((z < render.near) | (z > render.far))
+    return not_allowed.astype(np.float64) + (drawn.covered != mask), drawn.face_index
 
 
 def agreement(mesh: Mesh, renders: list[DepthRender]) -> Agreement:

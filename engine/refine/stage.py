@@ -14,11 +14,11 @@ from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
-from engine.jit import parallel_map
+from engine.jit import beside, parallel_map
 from engine.mesh import Mesh
 from engine.progress import Checkpoint
-from engine.refine.creases import sharpened
-from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders
+from engine.refine.creases import sharpened, spared
+from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, worsened
 from engine.refine.outlines import Target, target_of
 from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
 from engine.register.outlines import resized
@@ -83,19 +83,24 @@ def refine_shape(
     """Make a closed mesh's creases sharp, then move its vertices along its normals until its outlines are the views'.
 
     At most `steps` steps, and none that is begun after budget_s. A step after which the mesh gives the depth renders
-    back less well than at the start is halved, then given up; so are the creases, where no step makes up for what they
-    cost. The result is never worse than the start by `Agreement`, and as free of defects.
+    back less well than at the start is halved, then given up. Creases are given up each for itself where the depth
+    renders contradict them, and all where no step makes up for what they cost. The result is never worse than the start
+    by `Agreement`, and as free of defects.
     """
     began_s = clock()
-    renders = depth_renders(bundle, segmentation, calibration)
-    before = agreement(mesh, renders)
-    checkpoint(0.1)
-    targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
+    with beside(lambda: sharpened(mesh)) as sharpening:
+        renders = depth_renders(bundle, segmentation, calibration)
+        before = agreement(mesh, renders)
+        checkpoint(0.1)
+        targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
+        checkpoint(0.15)
+        first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
+        sharp, creases = sharpening()
     checkpoint(0.2)
-    first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
     held = _Held(targets, renders, before, steps, lambda: clock() - began_s > budget_s)
-    sharp, creases = sharpened(mesh)
     found, spent = None, 0.2
+    if creases:
+        sharp, creases = spared(mesh, sharp, worsened(mesh, sharp, renders))
     if creases:
         found = _fitted(sharp, held, lambda done: checkpoint(0.2 + 0.4 * done))
         spent = 0.6

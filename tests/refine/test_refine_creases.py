@@ -9,7 +9,7 @@ from trimesh.creation import box, icosphere
 from trimesh.smoothing import filter_laplacian
 
 from engine.mesh import Mesh
-from engine.refine.creases import filtered_normals, sharpened
+from engine.refine.creases import filtered_normals, sharpened, spared
 from engine.surface.verify import defects
 
 HALF = 0.5
@@ -64,6 +64,27 @@ def test_a_ball_has_none() -> None:
     found, share = sharpened(ball)
     assert found is ball
     assert share == 0
+
+
+def test_creases_that_make_it_worse_are_given_up_and_the_others_kept() -> None:
+    rounded = rounded_box()
+    rounded = Mesh(rounded.vertices.astype(np.float32).astype(np.float64), rounded.faces)
+    sharp, _ = sharpened(rounded)
+    moved = np.linalg.norm(sharp.vertices - rounded.vertices, axis=1)
+    worse = np.where(rounded.vertices[:, 0] > 0.45, 1.0, -1.0) * (moved > 0)
+    found, share = spared(rounded, sharp, worse)
+    end = rounded.vertices[:, 0] > 0.47
+    assert np.linalg.norm(found.vertices - rounded.vertices, axis=1)[end].sum() < 0.1 * moved[end].sum()
+    away = rounded.vertices[:, 0] < 0.3
+    assert np.allclose(found.vertices[away], sharp.vertices[away], atol=1e-7)
+    assert share == pytest.approx((np.abs(found.vertices - rounded.vertices).max(1) > 0).mean(), abs=0.02)
+    assert not defects(found)
+    same, all_of_it = spared(rounded, sharp, -np.ones(len(worse)))
+    assert np.allclose(same.vertices, sharp.vertices, atol=1e-7)
+    assert all_of_it > share
+    nothing, none = spared(rounded, sharp, np.ones(len(worse)))
+    assert nothing is rounded
+    assert none == 0
 
 
 def test_a_thin_plate_keeps_its_two_sides_apart() -> None:

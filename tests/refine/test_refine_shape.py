@@ -16,6 +16,7 @@ from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
 from engine.mesh import Mesh
 from engine.refine import Refinement, refine_shape
+from engine.refine.guard import agreement, depth_renders, worsened
 from engine.refine.outlines import signed_distance, target_of
 from engine.refine.shape import HOLD, SMOOTHNESS, Pull, displaced, fit_offset, laplacian, pulls_of
 from engine.refine.stage import _untangled, outlines_of_views
@@ -226,3 +227,29 @@ def test_faces_that_would_turn_stay_where_they_were() -> None:
     assert tried[7] == 0
     assert (tried == 0.001 * RADIUS).mean() > 0.99
     assert _untangled(mesh, normals, nothing, np.full(len(wanted), np.nan)) is None
+
+
+def test_a_system_that_is_not_a_number_has_no_solution() -> None:
+    mesh = ball(1.0)
+    bending = laplacian(mesh)
+    pull = Pull(np.array([3]), np.array([np.nan]), np.array([800.0]))
+    offset = fit_offset([pull], np.zeros(len(mesh.vertices)), (bending.T @ bending).tocsr(), 800.0)
+    assert np.isnan(offset).all()
+
+
+def test_what_a_change_makes_worse_is_told_to_the_vertices_there(
+    seen: tuple[Bundle, Segmentation, Calibration],
+) -> None:
+    renders = depth_renders(*seen)
+    start = ball(RADIUS)
+    assert not worsened(start, start, renders).any()
+    bumped = start.vertices.copy()
+    bump = bumped[:, 0] > 0.8 * RADIUS
+    bumped[bump] *= 1.05
+    mesh = Mesh(bumped, start.faces)
+    worse = worsened(start, mesh, renders)
+    assert worse[bump].sum() > 0.9 * worse.sum() > 100
+    before, after = agreement(start, renders), agreement(mesh, renders)
+    assert after.outside > before.outside
+    assert after.depth_iou < before.depth_iou
+    assert worsened(mesh, start, renders).sum() == pytest.approx(-worse.sum()), "and what it puts right"
