@@ -7,21 +7,25 @@ used: it multiplies compile times, and its reductions depend on the thread count
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
+from threading import Event
 from typing import Any, TypeVar, cast
 
 import numba
 
+from config.errors import Cancelled
 from engine.machine import thread_count
+from engine.progress import Checkpoint
 
 __all__ = ["beside", "jit", "jit_allocating", "jit_element", "jit_inline", "parallel_map", "row_bands", "thread_count"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+_TOLD_EVERY_S = 0.1
 
 
 def jit(function: Function) -> Function:
@@ -76,16 +80,36 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> li
 
 
 @contextmanager
-def beside(function: Callable[[], Value]) -> Iterator[Callable[[], Value]]:
+def beside(function: Callable[[Checkpoint], Value]) -> Iterator[Callable[[Checkpoint], Value]]:
     """Run `function` on a thread of its own meanwhile; yields what waits for it and returns its value or raises.
 
-    It has ended once the block is left. Where one thread is all there is, it runs when it is waited for.
+    What waits hands the progress on to the checkpoint that it is given. It has ended once the block is left: where that
+    is by an exception, function's own next checkpoint raises Cancelled. Where one thread is all there is, it runs when
+    it is waited for.
     """
     if thread_count() == 1:
         yield function
         return
+    left, done = Event(), [0.0]
+
+    def checkpoint(fraction: float) -> None:
+        if left.is_set():
+            raise Cancelled
+        done[0] = fraction
+
     with ThreadPoolExecutor(1, thread_name_prefix="engine-beside") as thread:
-        yield thread.submit(function).result
+        running = thread.submit(function, checkpoint)
+
+        def waited(told: Checkpoint) -> Value:
+            while not wait([running], _TOLD_EVERY_S).done:
+                told(done[0])
+            return running.result()
+
+        try:
+            yield waited
+        except BaseException:
+            left.set()
+            raise
 
 
 def row_bands(rows: int, bands: int | None = None) -> list[tuple[int, int]]:

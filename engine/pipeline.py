@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone.
 _SHARES = {
     "bundle": 0.8, "segment": 1.2, "calibrate": 5.0, "fuse": 2.5, "surface": 2.6, "register": 0.4,
-    "refine": 4.0, "texture": 6.0, "materials": 0.0, "export": 1.2, "preview": 2.8, "quality": 3.7,
+    "refine": 4.0, "texture": 6.0, "materials": 0.0, "export": 1.2, "quality": 5.0, "preview": 0.5,
     "report": 0.8,
 }  # fmt: skip
 _SCANNED = ("bundle", "segment", "calibrate", "fuse")
@@ -202,11 +202,11 @@ def _make(
     fusion = solids.pop()
     depth = fusion.depth
     # One core alone makes most of the surface. What aligning the views takes beyond it is all that is counted for it.
-    with beside(lambda: register(bundle, segmentation, calibration, depth)) as registered:
+    with beside(lambda _: register(bundle, segmentation, calibration, depth)) as registered:
         with tracker.stage("surface") as checkpoint:
             mesh = extract_surface(fusion, asked.target_faces or preset.target_faces, checkpoint)
-        with tracker.stage("register"):
-            registrations = registered()
+        with tracker.stage("register") as checkpoint:
+            registrations = registered(checkpoint)
     del fusion  # the volume is the largest thing in memory
     machine.release_memory()
     refinement = None
@@ -239,17 +239,19 @@ def _make(
     with tracker.stage("export"):
         files = export_result(textured, folder, asked.formats)
         delivered = load_glb(folder / "mesh.glb")
-    with tracker.stage("preview") as checkpoint:
-        previews = write_previews(delivered, folder, checkpoint)
-        files += previews.names
+    # Each leaves a core idle at times. What previews take beyond the figures is all that is counted for them.
+    with beside(lambda checkpoint: write_previews(delivered, folder, checkpoint)) as previewed:
+        with tracker.stage("quality") as checkpoint:
+            scored = materials.as_photographed(delivered) if materials else delivered
+            evaluation = evaluate(scored, *views, depth, checkpoint)
+            files += write_contact_sheet(evaluation, folder)
+            facts = materials.facts if materials else None
+            if facts and scored is not delivered:
+                facts |= {"unlit": _figures(evaluate(delivered, *views, depth))}
+        with tracker.stage("preview") as checkpoint:
+            previews = previewed(checkpoint)
+    files += previews.names
     machine.release_memory()
-    with tracker.stage("quality") as checkpoint:
-        scored = materials.as_photographed(delivered) if materials else delivered
-        evaluation = evaluate(scored, *views, depth, checkpoint)
-        files += write_contact_sheet(evaluation, folder)
-        facts = materials.facts if materials else None
-        if facts and scored is not delivered:
-            facts |= {"unlit": _figures(evaluate(delivered, *views, depth))}
     notes, labels, told, confidence = bundle.notes, None, None, texturing.face_confidence
     if generated is not None:
         labels = generated.faces(texturing.textured.mesh)

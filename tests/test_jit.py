@@ -4,9 +4,15 @@ import threading
 
 import pytest
 
+from config.errors import Cancelled
 from config.sections import Engine
 from engine import machine
 from engine.jit import beside
+from engine.progress import Checkpoint
+
+
+def untold(fraction: float) -> None:
+    """For what is waited for without a word."""
 
 
 @pytest.fixture(params=[1, 2])
@@ -17,34 +23,34 @@ def threads(request: pytest.FixtureRequest):
 
 
 def test_what_runs_beside_hands_on_its_value(threads: int) -> None:
-    with beside(threading.get_ident) as waited_for:
+    with beside(lambda _: threading.get_ident()) as waited_for:
         own = threading.get_ident()
-        assert (waited_for() == own) == (threads == 1)
+        assert (waited_for(untold) == own) == (threads == 1)
 
 
 def test_two_threads_are_at_work_at_once() -> None:
     machine.use(Engine(threads=2))
     try:
         met = threading.Barrier(2)
-        with beside(lambda: met.wait(10)) as waited_for:
+        with beside(lambda _: met.wait(10)) as waited_for:
             met.wait(10)
-            waited_for()
+            waited_for(untold)
     finally:
         machine.use(Engine())
 
 
 def test_what_runs_beside_raises_where_it_is_waited_for(threads: int) -> None:
-    def fails() -> None:
+    def fails(_: Checkpoint) -> None:
         raise ValueError("not this")
 
     with pytest.raises(ValueError, match="not this"), beside(fails) as waited_for:
-        waited_for()
+        waited_for(untold)
 
 
 def test_the_block_s_own_error_is_the_one_that_is_told(threads: int) -> None:
     ended = threading.Event()
 
-    def runs() -> None:
+    def runs(_: Checkpoint) -> None:
         ended.set()
 
     with pytest.raises(KeyError), beside(runs):
@@ -52,3 +58,47 @@ def test_the_block_s_own_error_is_the_one_that_is_told(threads: int) -> None:
     assert ended.is_set() == (threads > 1), (
         "it has ended once the block is left, and never began where it had no thread"
     )
+
+
+def test_what_runs_beside_is_told_to_stop_once_the_block_is_left() -> None:
+    machine.use(Engine(threads=2))
+    stopped, begun = threading.Event(), threading.Event()
+
+    def runs(checkpoint: Checkpoint) -> None:
+        begun.set()
+        try:
+            while True:
+                checkpoint(0.5)
+        except Cancelled:
+            stopped.set()
+            raise
+
+    try:
+        with pytest.raises(KeyError), beside(runs):
+            assert begun.wait(10)
+            raise KeyError
+        assert stopped.is_set()
+    finally:
+        machine.use(Engine())
+
+
+def test_who_waits_is_told_how_far_it_is_and_may_stop_it() -> None:
+    machine.use(Engine(threads=2))
+
+    def runs(checkpoint: Checkpoint) -> None:
+        while True:
+            checkpoint(0.25)
+
+    told = []
+
+    def cancel(fraction: float) -> None:
+        told.append(fraction)
+        if told[-1] == 0.25:
+            raise Cancelled
+
+    try:
+        with pytest.raises(Cancelled), beside(runs) as waited_for:
+            waited_for(cancel)
+        assert told[-1] == 0.25
+    finally:
+        machine.use(Engine())

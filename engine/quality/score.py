@@ -137,18 +137,16 @@ def evaluate(
     """
     facts = mesh_facts(textured.mesh)
     views: dict[ViewName, ViewFigures] = {}
-    thumbnails: dict[ViewName, Thumbnails] = {}
-    closeups: dict[ViewName, Closeup] = {}
-    boxes = closeup_boxes(segmentation.rgb_alpha)
+    drawn: dict[ViewName, tuple[Compared, NDArray[np.float32]]] = {}
     for index, name in enumerate(VIEW_NAMES):
         checkpoint(index / len(VIEW_NAMES))
         camera = calibration.cameras[name].scaled_to(bundle.rgb_size_px).registered(registrations[name])
         picture = render_textured(textured, camera, SUPERSAMPLE, with_depth=False)
         checkpoint((index + 0.4) / len(VIEW_NAMES))
-        figures, thumbnails[name], whole = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
+        compared = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
         checkpoint((index + 0.9) / len(VIEW_NAMES))
-        drawn = render_depth(textured.mesh, calibration.cameras[name])
-        closeups[name] = closeup(bundle.rgb[name], whole, boxes[name], drawn, depth[name])
+        z = render_depth(textured.mesh, calibration.cameras[name])
+        figures, drawn[name] = compared.figures, (compared, z)
         views[name] = ViewFigures(
             figures.headline.psnr,
             figures.headline.ssim,
@@ -156,11 +154,24 @@ def evaluate(
             figures.foreground,
             figures.inside,
             figures.rgb_iou,
-            intersection_over_union(drawn > 0, segmentation.depth_mask[name]),
-            depth_error(drawn, depth[name], facts.diagonal),
+            intersection_over_union(z > 0, segmentation.depth_mask[name]),
+            depth_error(z, depth[name], facts.diagonal),
         )
+    boxes = closeup_boxes(segmentation.rgb_alpha)
+
+    def pictures(name: ViewName) -> tuple[Thumbnails, Closeup]:
+        compared, z = drawn[name]
+        small = thumbnails(bundle.rgb[name], compared.drawn, compared.box)
+        return small, closeup(bundle.rgb[name], compared.drawn, boxes[name], z, depth[name])
+
+    made = parallel_map(pictures, VIEW_NAMES)
     checkpoint(1.0)
-    return Evaluation(views, facts, thumbnails, closeups)
+    return Evaluation(
+        views,
+        facts,
+        {name: small for name, (small, _) in zip(VIEW_NAMES, made, strict=True)},
+        {name: cut for name, (_, cut) in zip(VIEW_NAMES, made, strict=True)},
+    )
 
 
 def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diagonal: float) -> float:
@@ -171,10 +182,17 @@ def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diag
     return float(np.median(np.abs(drawn[both] - delivered[both]))) / diagonal
 
 
-def compare(
-    picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]
-) -> tuple[PictureFigures, Thumbnails, NDArray[np.uint8]]:
-    """One render against one delivered view; the third is the render over the clean plate, [H, W, 3] uint8.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """drawn: [H, W, 3] uint8, the render over the clean plate. box: where it may differ from the delivered view."""
+
+    figures: PictureFigures
+    drawn: NDArray[np.uint8]
+    box: Box
+
+
+def compare(picture: Render, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Compared:
+    """One render against one delivered view.
 
     rgb: [H, W, 3] uint8. alpha: [H, W] uint8, the object's coverage of it.
     """
@@ -186,7 +204,7 @@ def compare(
     area = float(near.size)
     if touched is None:  # nothing was delivered and nothing was drawn
         same, none = Figures(psnr_db(0, area), 1.0), Figures(0.0, 0.0)
-        return PictureFigures(same, same, none, none, 1.0), _thumbnails(rgb, rgb, Box(0, 0, 0, 0)), rgb
+        return Compared(PictureFigures(same, same, none, none, 1.0), rgb, Box(0, 0, 0, 0))
     box = touched.grown(MARGIN_PX, near.shape)
     delivered, composite, input_white, render_white = _pictures(picture, rgb, alpha, near, box)
     error_white = squared_error(render_white, input_white)
@@ -226,7 +244,7 @@ def compare(
         into[slice(*rows)] = np.rint(part, out=part)
 
     parallel_map(quantise, row_bands(len(composite), BANDS))
-    return figures, _thumbnails(rgb, drawn, box), drawn
+    return Compared(figures, drawn, box)
 
 
 def _pictures(
@@ -249,8 +267,8 @@ def _pictures(
     return delivered, composite, input_white, render_white
 
 
-def _thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8], box: Box) -> Thumbnails:
-    """box: where the two may differ."""
+def thumbnails(delivered: NDArray[np.uint8], drawn: NDArray[np.uint8], box: Box) -> Thumbnails:
+    """Of two pictures [S, S, 3] uint8. box: where they may differ."""
     from PIL import Image
 
     size = delivered.shape[0]

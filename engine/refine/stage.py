@@ -88,14 +88,14 @@ def refine_shape(
     by `Agreement`, and as free of defects.
     """
     began_s = clock()
-    with beside(lambda: sharpened(mesh)) as sharpening:
+    with beside(lambda _: sharpened(mesh)) as sharpening:
         renders = depth_renders(bundle, segmentation, calibration)
         before = agreement(mesh, renders)
         checkpoint(0.1)
         targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
         checkpoint(0.15)
         first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
-        sharp, creases = sharpening()
+        sharp, creases = sharpening(lambda _: checkpoint(0.2))
     checkpoint(0.2)
     held = _Held(targets, renders, before, steps, lambda: clock() - began_s > budget_s)
     found, spent = None, 0.2

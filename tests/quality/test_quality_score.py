@@ -13,7 +13,7 @@ from engine.mesh import Mesh, TexturedMesh
 from engine.quality import Evaluation, evaluate
 from engine.quality.facts import is_watertight, mesh_facts
 from engine.quality.metrics import PSNR_CAP_DB
-from engine.quality.score import compare, depth_error
+from engine.quality.score import compare, depth_error, thumbnails
 from engine.render import Render
 
 SIZE = 256
@@ -43,18 +43,19 @@ def score(scene: SimpleNamespace, textured: TexturedMesh | None = None, **change
 def test_a_render_against_itself_reaches_the_cap(background: float) -> None:
     exact = square(colour=51 / 255)
     rgb, alpha = photo(exact, background)
-    figures, thumbnails, _ = compare(exact, rgb, alpha)
+    found = compare(exact, rgb, alpha)
+    figures, small = found.figures, thumbnails(rgb, found.drawn, found.box)
     for part in (figures.headline, figures.on_white, figures.foreground, figures.inside):
         assert part.psnr == PSNR_CAP_DB
         assert part.ssim == pytest.approx(1, abs=1e-6)
     assert figures.rgb_iou == 1
-    assert not thumbnails.difference.any()
+    assert not small.difference.any()
 
 
 def test_a_constant_error_inside() -> None:
     """0.1 off on 100 x 100 of 256 x 256 pixels: 20 dB inside, and by the area's share less in the frame."""
     rgb, alpha = photo(square(colour=0.4))
-    figures, *_ = compare(square(colour=0.5), rgb, alpha)
+    figures = compare(square(colour=0.5), rgb, alpha).figures
     framed = 20 + 10 * np.log10(SIZE**2 / 100**2)
     assert figures.inside.psnr == pytest.approx(20, abs=0.01)
     assert figures.foreground.psnr == pytest.approx(20, abs=0.01)
@@ -66,7 +67,7 @@ def test_a_constant_error_inside() -> None:
 def test_a_shifted_silhouette() -> None:
     """Black on white, 20 px off: exact inside, wrong by 1 on two strips of 20 of the union's 120 columns."""
     rgb, alpha = photo(square(left=60, colour=0.0))
-    figures, *_ = compare(square(left=80, colour=0.0), rgb, alpha)
+    figures = compare(square(left=80, colour=0.0), rgb, alpha).figures
     assert figures.rgb_iou == pytest.approx(80 / 120)
     assert figures.inside.psnr == PSNR_CAP_DB
     assert figures.foreground.psnr == pytest.approx(-10 * np.log10(40 / 120), abs=1e-3)
@@ -78,7 +79,7 @@ def test_shadows_beside_the_object_do_not_count() -> None:
     exact = square(colour=51 / 255)
     rgb, alpha = photo(exact)
     rgb[:, 230:] = 77
-    figures, *_ = compare(exact, rgb, alpha)
+    figures = compare(exact, rgb, alpha).figures
     assert figures.headline.psnr == PSNR_CAP_DB
     assert figures.on_white.psnr == PSNR_CAP_DB
 
@@ -89,14 +90,14 @@ def test_the_headline_does_not_see_input_pixels_under_the_object() -> None:
     half = square(colour=0.0)
     half.coverage[:, 110:] = 0
     half.rgb[:, 110:] = 0
-    figures, *_ = compare(half, rgb, alpha)
+    figures = compare(half, rgb, alpha).figures
     assert figures.headline.psnr == pytest.approx(-10 * np.log10(50 * 100 / SIZE**2), abs=1e-2)
 
 
 def test_a_render_of_nothing_is_finite_and_bad() -> None:
     rgb, alpha = photo(square(colour=0.0))
     empty = Render(*(np.zeros_like(part) for part in (square().rgb, square().coverage, square().depth)))
-    figures, *_ = compare(empty, rgb, alpha)
+    figures = compare(empty, rgb, alpha).figures
     assert figures.rgb_iou == 0
     assert figures.inside.psnr == 0
     assert figures.foreground.psnr == pytest.approx(0, abs=1e-4)
