@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -83,8 +83,8 @@ def refine_shape(
     """Make a closed mesh's creases sharp, then move its vertices along its normals until its outlines are the views'.
 
     At most `steps` steps, and none that is begun after budget_s. A step after which the mesh gives the depth renders
-    back less well than at the start is halved, then given up. Creases are given up each for itself where the depth
-    renders contradict them, and all where no step makes up for what they cost. The result is never worse than the start
+    back less well than at the start is halved, then given up. Where no step makes up for what creases cost, those that
+    the depth renders contradict are given up, and if that is not enough, all. The result is never worse than the start
     by `Agreement`, and as free of defects.
     """
     began_s = clock()
@@ -95,20 +95,37 @@ def refine_shape(
         targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
         checkpoint(0.15)
         first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
-        sharp, creases = sharpening(lambda _: checkpoint(0.2))
+        sharpest = sharpening(lambda _: checkpoint(0.2))
     checkpoint(0.2)
     held = _Held(targets, renders, before, steps, lambda: clock() - began_s > budget_s)
-    found, spent = None, 0.2
-    if creases:
-        sharp, creases = spared(mesh, sharp, worsened(mesh, sharp, renders))
-    if creases:
-        found = _fitted(sharp, held, lambda done: checkpoint(0.2 + 0.4 * done))
-        spent = 0.6
+    found, creases, spent = None, 0.0, 0.2
+    for sharp, share in _with_creases(mesh, sharpest, renders):
+        found, creases = _fitted(sharp, held, _part(checkpoint, spent, spent + 0.3)), share
+        spent += 0.3
+        if found is not None:
+            break
     if found is None:
-        creases, found = 0.0, _fitted(mesh, held, lambda done: checkpoint(spent + (1 - spent) * done))
+        found, creases = _fitted(mesh, held, _part(checkpoint, spent, 1.0)), 0.0
     assert found is not None, "a start is no worse than itself"
     outline_px = (first_px, found.outline_px)
     return Refinement(found.mesh, creases, found.steps, outline_px, before, found.after, sources, found.stopped)
+
+
+def _with_creases(mesh: Mesh, sharpest: tuple[Mesh, float], renders: list[DepthRender]) -> Iterator[tuple[Mesh, float]]:
+    """What `sharpened` made of it; then, if wanted, no creases but those that the depth renders bear.
+
+    Not at once: codes are coarse, and a crease that is right for views between may well cost some pixels.
+    """
+    sharp, creases = sharpest
+    if creases:
+        yield sharpest
+        sharp, creases = spared(mesh, sharp, worsened(mesh, sharp, renders))
+        if creases:
+            yield sharp, creases
+
+
+def _part(checkpoint: Checkpoint, begin: float, end: float) -> Checkpoint:
+    return lambda done: checkpoint(begin + (end - begin) * done)
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ def test_two_runs_give_the_same_bytes(small: Path, tmp_path: Path) -> None:
     assert a == b
 
 
-@pytest.mark.parametrize("after", ["bundle", "calibrate", "fuse", "texture", "quality"])
+@pytest.mark.parametrize("after", ["bundle", "calibrate", "fuse", "texture", "preview"])
 def test_cancel_in_any_stage_leaves_nothing(small: Path, tmp_path: Path, after: str) -> None:
     seen: list[str] = []
     with pytest.raises(Cancelled):
