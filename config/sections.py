@@ -51,9 +51,9 @@ class Engine(Table):
     or in the user's cache folder."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` uses CUDA where it works, `cpu` never, `cuda` insists. Where the GPU fails while it fits the texture,
-    `auto` goes on with the CPU and says so in job.json, and `cuda` holds the job; where its memory can't hold the least
-    that is needed, the job fails with both."""
+    """`auto` uses CUDA where it works, `cpu` never, `cuda` insists. Where the GPU fails while it fits the texture, or
+    its memory can't hold the least that this needs, `auto` goes on with the CPU and says so in job.json; with `cuda` a
+    GPU that fails holds the job, and want of memory fails it."""
 
     cuda_rasterizer: Literal["auto", "own", "nvdiffrast"] = "auto"
     """What draws where CUDA is used: `own` is part of the program and needs its extra `cuda`, `nvdiffrast` is installed
