@@ -18,7 +18,17 @@ from config.errors import GpuUnavailable, ModelOutOfVram
 from engine import machine
 from engine.render.backends import no_rasterizer, on_cuda
 
-__all__ = ["Load", "after_failure", "choose", "fitting", "free_bytes", "is_out_of_memory", "release", "with_less"]
+__all__ = [
+    "Load",
+    "after_failure",
+    "choose",
+    "fitting",
+    "free_bytes",
+    "is_out_of_memory",
+    "release",
+    "require_device",
+    "with_less",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +67,15 @@ def choose() -> Literal["cpu", "cuda"]:
     if wanted == "cuda":
         raise no_rasterizer()
     return "cpu"
+
+
+def require_device() -> None:
+    """Ask for the device before a job computes for a minute without it.
+
+    Raises GpuUnavailable where the setting engine.device is "cuda" and nothing rasterises there.
+    """
+    if machine.device() == "cuda":
+        choose()
 
 
 def free_bytes(device: str) -> int | None:

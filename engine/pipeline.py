@@ -25,6 +25,7 @@ from engine import machine
 from engine.bundle import Bundle, load_bundle
 from engine.calibrate import Calibration, calibrate, explained
 from engine.check import refuse_contradictions
+from engine.device import require_device
 from engine.export import export_result, load_glb, require_formats
 from engine.fuse import Fusion, fuse
 from engine.jit import beside
@@ -152,6 +153,7 @@ def _run(
     tracker.timeout_s = asked.timeout_s
     require_model(asked.model, settings.models)
     require_formats(asked.formats)
+    require_device()
     title = shown(path.resolve().name if name is None else name)
     generation = None if asked.model == "nvdiffrec" else Generation(settings)
     if generation is not None:

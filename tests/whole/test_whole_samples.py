@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import Cancelled, ModelFailed
+from config.errors import Cancelled, GpuUnavailable, ModelFailed
 from config.job import JobOptions
-from engine import Progress, reconstruct
+from config.sections import Engine, Settings
+from engine import Progress, machine, reconstruct
 from engine.sample import OBJECT_NAMES, make_sample
 from tests.whole.truth import measure
 
@@ -79,6 +80,21 @@ def test_cancel_in_any_stage_leaves_nothing(small: Path, tmp_path: Path, after: 
         reconstruct(
             small, tmp_path / "out", JobOptions(quality="draft"), lambda p: seen.append(p.stage), lambda: after in seen
         )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_that_is_asked_for_is_missed_at_once(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: machine.use(Engine()))
+    monkeypatch.setattr("engine.device.on_cuda", lambda: None)
+    seen: list[str] = []
+    with pytest.raises(GpuUnavailable, match="CUDA is asked for"):
+        reconstruct(
+            small, tmp_path / "out", on_progress=lambda p: seen.append(p.stage),
+            settings=Settings(engine=Engine(device="cuda")),
+        )  # fmt: skip
+    assert set(seen) == {"bundle"}
     assert list(tmp_path.iterdir()) == []
 
 
