@@ -83,9 +83,9 @@ def refine_shape(
     """Make a closed mesh's creases sharp, then move its vertices along its normals until its outlines are the views'.
 
     At most `steps` steps, and none that is begun after budget_s. A step after which the mesh gives the depth renders
-    back less well than at the start is halved, then given up. Where no step makes up for what creases cost, those that
-    the depth renders contradict are given up, and if that is not enough, all. The result is never worse than the start
-    by `Agreement`, and as free of defects.
+    back less well than at the start is halved, then given up; one that is not a number is not taken. Where no step
+    makes up for what creases cost, those that the depth renders contradict are given up, and if that is not enough,
+    all. The result is never worse than the start by `Agreement`, and as free of defects.
     """
     began_s = clock()
     with beside(lambda _: sharpened(mesh)) as sharpening:
@@ -163,6 +163,9 @@ def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
             stopped = "the time was over"
             break
         wanted = fit_offset(pulls, offset, bending, focal_px) - offset
+        if not np.isfinite(wanted).all():
+            stopped = "a step was not a number"
+            break
         found = None
         for halving in range(_HALVINGS):
             tried = _untangled(start, normals, offset, offset + wanted / 2**halving)
@@ -234,10 +237,8 @@ def same_outline(fine: Target, coarse: Target) -> bool:
 def _untangled(start: Mesh, normals: Float, before: Float, wanted: Float) -> Float | None:
     """The offsets [V] that are wanted, but as before at faces that they would turn by more than a right angle.
 
-    None where that leaves such faces, or there are offsets that are not finite.
+    None where that leaves such faces.
     """
-    if not np.isfinite(wanted).all():
-        return None
     upright, tried = start.face_normals(), wanted.copy()
     for _ in range(_TRIES):
         turned = (upright * displaced(start, normals, tried).face_normals()).sum(1) < 0

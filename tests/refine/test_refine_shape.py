@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from engine.bundle import Bundle
 from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
 from engine.mesh import Mesh
-from engine.refine import Refinement, refine_shape
+from engine.refine import Refinement, refine_shape, stage
 from engine.refine.guard import agreement, depth_renders, worsened
 from engine.refine.outlines import signed_distance, target_of
 from engine.refine.shape import HOLD, SMOOTHNESS, Pull, displaced, fit_offset, laplacian, pulls_of
@@ -226,7 +227,26 @@ def test_faces_that_would_turn_stay_where_they_were() -> None:
     assert ((mesh.face_normals() * displaced(mesh, normals, tried).face_normals()).sum(1) > 0).all()
     assert tried[7] == 0
     assert (tried == 0.001 * RADIUS).mean() > 0.99
-    assert _untangled(mesh, normals, nothing, np.full(len(wanted), np.nan)) is None
+
+
+@pytest.mark.parametrize("broken", [slice(None), slice(7, 8)], ids=["all of it", "one vertex"])
+def test_a_step_that_is_not_a_number_leaves_the_last_good_one(
+    seen: tuple[Bundle, Segmentation, Calibration], broken: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, calls = ball(0.99 * RADIUS), list[int]()
+    good = refine(seen, small, steps=1)
+
+    def fit(*given: Any) -> NDArray[np.float64]:
+        calls.append(len(calls))
+        out = fit_offset(*given)
+        if len(calls) == 2:
+            out[broken] = np.nan
+        return out
+
+    monkeypatch.setattr(stage, "fit_offset", fit)
+    found = refine(seen, small, steps=4)
+    assert (found.steps, found.stopped) == (1, "a step was not a number")
+    np.testing.assert_array_equal(found.mesh.vertices, good.mesh.vertices)
 
 
 def test_a_system_that_is_not_a_number_has_no_solution() -> None:
