@@ -17,7 +17,7 @@ from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
 from engine.mesh import Mesh
 from engine.refine import Refinement, refine_shape, stage
-from engine.refine.guard import agreement, depth_renders, worsened
+from engine.refine.guard import Agreement, agreement, depth_renders, worsened
 from engine.refine.outlines import signed_distance, target_of
 from engine.refine.shape import HOLD, SMOOTHNESS, Pull, displaced, fit_offset, laplacian, pulls_of
 from engine.refine.stage import _untangled, outlines_of_views
@@ -157,14 +157,39 @@ def test_what_fits_already_stays(seen: tuple[Bundle, Segmentation, Calibration])
     assert found.after.no_worse_than(found.before)
 
 
-def test_it_is_never_worse_than_the_start(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
-    """Outlines that contradict the depth renders, by as much as still passes for noise."""
+def test_it_is_never_worse_than_the_start(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outlines that contradict the depth renders, and are believed: only these hold it back."""
     bundle, segmentation, calibration = seen
-    _, larger, _ = scene_of(ball(1.004 * RADIUS))
-    fooled = replace(segmentation, rgb_alpha=larger.rgb_alpha)
-    right = ball(RADIUS)
-    found = refine((bundle, fooled, calibration), right)
-    assert found.after.no_worse_than(found.before)
+    _, larger, _ = scene_of(ball(1.01 * RADIUS))
+    fooled = bundle, replace(segmentation, rgb_alpha=larger.rgb_alpha), calibration
+    monkeypatch.setattr(stage, "same_outline", lambda fine, coarse: True)
+    right, renders = ball(RADIUS), depth_renders(*fooled)
+    found = refine(fooled, right)
+    assert set(found.sources.values()) == {"rgb"}
+    before, after = agreement(right, renders), agreement(found.mesh, renders)
+    assert (found.before, found.after) == (before, after)
+    assert after.depth_iou >= before.depth_iou
+    assert after.worst_depth_iou >= before.worst_depth_iou
+    assert after.outside <= before.outside
+    monkeypatch.setattr(Agreement, "no_worse_than", lambda self, other: True)
+    led_astray = refine(fooled, right).after
+    assert led_astray.depth_iou < before.depth_iou - 0.002
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (Agreement(0.9, 0.8, 0.1), True),
+        (Agreement(0.95, 0.85, 0.05), True),
+        (Agreement(0.89, 0.85, 0.05), False),
+        (Agreement(0.95, 0.79, 0.05), False),
+        (Agreement(0.95, 0.85, 0.11), False),
+    ],
+)
+def test_nothing_may_be_worse(after: Agreement, expected: bool) -> None:
+    assert after.no_worse_than(Agreement(0.9, 0.8, 0.1)) is expected
 
 
 def test_a_repainted_view_is_taken_from_its_depth_render(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
