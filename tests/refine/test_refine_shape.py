@@ -220,6 +220,49 @@ def test_time_steps_and_cancelling_are_kept_to(seen: tuple[Bundle, Segmentation,
         refine(seen, small, checkpoint=cancel)
 
 
+def cubes() -> tuple[Mesh, Mesh]:
+    """A cube of side 0.3, and the same with its edges rounded as fusing does."""
+    from trimesh.creation import box
+    from trimesh.smoothing import filter_laplacian
+
+    made = box((0.3, 0.3, 0.3))
+    for _ in range(5):
+        made = made.subdivide()
+    faces, sharp = np.asarray(made.faces, np.int32), np.array(made.vertices, np.float64)
+    filter_laplacian(made, iterations=1)
+    return Mesh(sharp, faces), Mesh(np.array(made.vertices, np.float64), faces)
+
+
+def test_rounded_creases_are_made_sharp_again() -> None:
+    cube, rounded = cubes()
+    found = refine(scene_of(cube), rounded, steps=2)
+    apart = np.linalg.norm(rounded.vertices - cube.vertices, axis=1)
+    edges = apart > 0.3 * apart.max()
+    assert found.creases > 0.1
+    assert np.linalg.norm(found.mesh.vertices - cube.vertices, axis=1)[edges].mean() < 0.7 * apart[edges].mean()
+    assert found.after.no_worse_than(found.before)
+
+
+def test_creases_that_the_depth_contradicts_are_given_up(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = ball(RADIUS)
+    monkeypatch.setattr(stage, "sharpened", lambda mesh: (Mesh(1.1 * mesh.vertices, mesh.faces), 0.5))
+    found = refine(seen, right)
+    assert found.creases == 0
+    assert np.abs(radii(found.mesh) - RADIUS).max() < 0.002 * RADIUS
+
+
+def test_a_step_that_tears_the_mesh_is_not_taken(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ball(0.99 * RADIUS)
+    monkeypatch.setattr(stage, "defects", lambda mesh: ["two vertices share a position"])
+    found = refine(seen, small)
+    assert found.mesh is small
+    assert found.steps == 0
+
+
 def test_two_runs_are_alike(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
     small = ball(0.99 * RADIUS)
     first, second = refine(seen, small), refine(seen, small)
