@@ -33,7 +33,7 @@ serve: setup
 	$(BIN)/meshdrop run
 
 test: setup
-	$(PYTEST) -m "not slow and not peers and not browser" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not ci and not peers and not browser" -n 2 --dist loadfile
 
 test-all: setup
 	$(PYTEST) -n 2 --dist loadfile

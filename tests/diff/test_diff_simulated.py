@@ -39,6 +39,7 @@ def passed(*tests: str) -> int:
 pytestmark = pytest.mark.skipif(SIMULATED, reason="this is the simulator")
 
 
+@pytest.mark.ci
 def test_the_operations_in_the_simulator() -> None:
     assert passed(*QUICK) >= 8
 

@@ -149,6 +149,7 @@ NAMES = (
 )  # fmt: skip
 
 
+@pytest.mark.ci
 def test_every_way_out_is_closed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Links, devices, paths in zips and job.toml; names that are markup, commands, log lines, the daemon's own."""
     outside = tmp_path / "outside"

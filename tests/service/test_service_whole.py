@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from config.settings import load_settings
 from daemon.clock import SystemClock
@@ -235,6 +236,7 @@ def test_settings_are_reloaded_if_they_are_right(daemon: Daemon) -> None:
     until(lambda: status.is_file() and "Ana, ext. 42" in status.read_text())
 
 
+@pytest.mark.ci
 def test_a_share_that_is_away_is_said_though_nothing_is_to_be_done(daemon: Daemon) -> None:
     daemon.start()
     for folder in (daemon.inbox, daemon.outbox):

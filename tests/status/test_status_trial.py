@@ -44,6 +44,7 @@ def tried(kind: str, within_s: float = 30.0) -> Finding:
     return finding
 
 
+@pytest.mark.ci
 def test_a_mesh_is_really_made() -> None:
     (finding,) = self_test(Settings())
     assert finding.level == "ok", finding

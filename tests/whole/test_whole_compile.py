@@ -74,6 +74,7 @@ def _listed() -> dict[str, list[str]]:
     return {f"{kernel.module}.{kernel.name}": [str(kernel.signature())] for kernel in recorded()}
 
 
+@pytest.mark.ci
 def test_a_job_uses_each_kernel_with_one_combination_of_types(tmp_path: Path) -> None:
     found = _signatures(tmp_path, dict(os.environ))
     assert len(found) > 20  # those that Python calls
