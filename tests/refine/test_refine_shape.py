@@ -263,6 +263,26 @@ def test_a_step_that_tears_the_mesh_is_not_taken(
     assert found.steps == 0
 
 
+def test_a_step_that_goes_too_far_is_halved(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "fit_offset", lambda pulls, offset, *rest: 6 * fit_offset(pulls, offset, *rest))
+    found = refine(seen, ball(0.99 * RADIUS), steps=1)
+    assert found.steps == 1
+    assert found.after.depth_iou > found.before.depth_iou
+
+
+def test_a_step_away_from_the_outlines_is_not_taken(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "fit_offset", lambda pulls, offset, *rest: -0.3 * fit_offset(pulls, offset, *rest))
+    monkeypatch.setattr(Agreement, "no_worse_than", lambda self, other: True)
+    small = ball(0.99 * RADIUS)
+    found = refine(seen, small)
+    assert found.mesh is small
+    assert (found.steps, found.stopped) == (0, "the outlines came no nearer")
+
+
 def test_two_runs_are_alike(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
     small = ball(0.99 * RADIUS)
     first, second = refine(seen, small), refine(seen, small)
