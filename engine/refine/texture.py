@@ -139,9 +139,10 @@ class _OnCpu:
     def __init__(self, start: Float32, views: dict[ViewName, Observations]) -> None:
         levels = chain(start, full=True)
         self.start, self._views = start, views
-        self._weights, spots = dict[ViewName, Float32](), dict[ViewName, Spots]()
-        for v, view in views.items():
-            self._weights[v], spots[v] = _weights(levels, view)
+        seen = {v: look_up(levels, view.uv, view.uv_dxy) for v, view in views.items()}
+        spots: dict[ViewName, Spots] = {v: found for v, (_, found) in seen.items()}
+        weights = parallel_map(lambda v: _weights(seen[v][0], views[v]), list(views))
+        self._weights: dict[ViewName, Float32] = dict(zip(views, weights, strict=True))
         self.agreement = {v: round(float(w.sum() / views[v].trust.sum()), 4) for v, w in self._weights.items()}
         self._norm = _seen_of_texels(levels, spots, self._weights)
 
@@ -158,9 +159,8 @@ def _parts(view: Observations) -> list[tuple[int, int]]:
     return row_bands(len(view.uv), max(1, len(view.uv) // _POINTS))
 
 
-def _weights(levels: Chain, view: Observations) -> tuple[Float32, Spots]:
-    """[N] float32: a pixel's trust times how far the view agrees with the texture round it; where it shows it."""
-    drawn, spots = look_up(levels, view.uv, view.uv_dxy)
+def _weights(drawn: Float32, view: Observations) -> Float32:
+    """[N] float32: a pixel's trust times how far the view agrees with the drawn texture [N, 3] round it."""
     apart = ((drawn - view.rgb) ** 2).mean(1)
     square, known = np.zeros(view.size_px, np.float32), np.zeros(view.size_px, np.float32)
     square[view.row, view.column] = view.trust * apart
@@ -168,7 +168,7 @@ def _weights(levels: Chain, view: Observations) -> tuple[Float32, Spots]:
     local = ndimage.uniform_filter(square, NEIGHBOURHOOD_PX, mode="constant")
     local /= np.maximum(ndimage.uniform_filter(known, NEIGHBOURHOOD_PX, mode="constant"), 1e-6)
     agreement = np.exp(-local[view.row, view.column] / np.float32(AGREEMENT**2))
-    return np.asarray(view.trust * agreement, np.float32), spots
+    return np.asarray(view.trust * agreement, np.float32)
 
 
 def _seen_of_texels(levels: Chain, spots: dict[ViewName, Spots], weights: dict[ViewName, Float32]) -> Float32:

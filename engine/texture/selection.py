@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,17 +71,17 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     w = at_vertex[..., 3]
     sure = w > 0
     low = (at_vertex[..., :3] * w[..., None]).sum(0) / np.maximum(w.sum(0), 1e-12)[:, None]
-    shift = np.zeros((K, V, 3), np.float32)
-    for k in range(K):
+    shift, favour = np.zeros((K, V, 3), np.float32), np.zeros((K, V), np.float32)
+
+    def level(k: int) -> None:
         share = w[k] / np.maximum(w.sum(0), 1e-12)
         difference = np.where(sure[k][:, None], low - at_vertex[k, :, :3], 0).astype(np.float32)
         shift[k] = smooth(graph, difference, (share * sure[k]).astype(np.float32) + 1e-6, _LEVEL_ROUNDS)[0]
-
-    favour = np.zeros((K, V), np.float32)
-    for k in range(K):
         chosen = (label == k).astype(np.float32)
         for corner in range(3):
             favour[k] += np.bincount(mesh.faces[:, corner], chosen, minlength=V).astype(np.float32)
+
+    parallel_map(level, range(K))
     favour /= np.maximum(favour.sum(0), 1)
     favour = smooth(graph, np.ascontiguousarray(favour.T), np.ones(V, np.float32), _FEATHER_ROUNDS)[0].T
 
@@ -106,9 +107,12 @@ def _choose(
     data[:, best <= 0] = 0
     # What choosing one view costs the others: the squared error in their pictures, by the pixels it covers there.
     share = weight / np.maximum(weight.sum(0), 1e-12)
-    for i in range(len(weight)):
+
+    def contradict(i: int) -> None:
         apart = ((at_face[i, :, :3] - at_face[:, :, :3]) ** 2).mean(2) / 255**2
         data[i] += _CONTRADICTION * (share * apart).sum(0)
+
+    parallel_map(contradict, range(len(weight)))
     length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)
     length = np.minimum(length / max(float(np.median(length)), 1e-12), 4).astype(np.float32)
     colour = at_vertex[:, edges, :3].mean(2) / 255
@@ -116,8 +120,11 @@ def _choose(
     seen: NDArray[np.bool_] = np.asarray(visible[:, edges].all(axis=2), np.bool_)
     K = len(weight)
     smooth_cost = np.zeros((len(pairs), K, K), np.float32)
-    for i in range(K):
-        for j in range(i + 1, K):
-            step = np.where(seen[i] & seen[j], np.abs(colour[i] - colour[j]).mean(1), 0.3)
-            smooth_cost[:, i, j] = smooth_cost[:, j, i] = length * (_SEAM * 0.2 + _SEAM_COLOUR * step)
+
+    def part(views: tuple[int, int]) -> None:
+        i, j = views
+        step = np.where(seen[i] & seen[j], np.abs(colour[i] - colour[j]).mean(1), 0.3)
+        smooth_cost[:, i, j] = smooth_cost[:, j, i] = length * (_SEAM * 0.2 + _SEAM_COLOUR * step)
+
+    parallel_map(part, itertools.combinations(range(K), 2))
     return solve_labels(data.T, pairs, smooth_cost)
