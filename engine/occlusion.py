@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.camera import Camera
 from engine.jit import parallel_map
 from engine.mesh import Mesh
+from engine.progress import Checkpoint
 from engine.render import look_at, to_clip
 from engine.render.numba_backend import setup
 
@@ -17,6 +18,8 @@ Float = NDArray[np.float64]
 _DIRECTIONS = 32
 _MAP_PX = 160
 _DISTANCE_RADII = 8.0
+_AT_A_TIME = 8
+"""Directions between two checkpoints: with 150,000 faces, 96 of them take seconds."""
 
 
 def sky_directions(count: int = _DIRECTIONS) -> Float:
@@ -31,7 +34,14 @@ def sky_directions(count: int = _DIRECTIONS) -> Float:
 class Occlusion:
     """Depth maps of a mesh from all sides, made once, asked for many points."""
 
-    def __init__(self, mesh: Mesh, centre: Float, radius: float, directions: int = _DIRECTIONS) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        centre: Float,
+        radius: float,
+        directions: int = _DIRECTIONS,
+        checkpoint: Checkpoint = lambda fraction: None,
+    ) -> None:
         """The mesh lies within `radius` of `centre`. directions: how many the sky is made of."""
         self._radius = radius
         self._directions = sky_directions(directions)
@@ -46,9 +56,14 @@ class Occlusion:
             drawing = setup(to_clip(mesh.vertices, camera), mesh.faces, (_MAP_PX, _MAP_PX))
             return drawing.draw(0, _MAP_PX).depth
 
-        self._maps = parallel_map(depth_map, self._cameras)
+        self._maps: list[NDArray[np.float32]] = []
+        for first in range(0, directions, _AT_A_TIME):
+            checkpoint(first / directions)
+            self._maps += parallel_map(depth_map, self._cameras[first : first + _AT_A_TIME])
 
-    def openness(self, points: Float, normals: Float, power: int = 1) -> Float:
+    def openness(
+        self, points: Float, normals: Float, power: int = 1, checkpoint: Checkpoint = lambda fraction: None
+    ) -> Float:
         """[N] 0..1: the cosine-weighted share of the directions about each normal that reach the point.
 
         points: [N, 3] world. normals: [N, 3] unit. power: of the cosine; more of it asks only near the normal.
@@ -56,7 +71,10 @@ class Occlusion:
         open_sum, weight_sum = np.zeros(len(points)), np.full(len(points), 1e-9)
         bias = 0.02 * self._radius
         moved = points + 0.6 * bias * normals
-        for direction, camera, depth in zip(self._directions, self._cameras, self._maps, strict=True):
+        views = zip(self._directions, self._cameras, self._maps, strict=True)
+        for n, (direction, camera, depth) in enumerate(views):
+            if n % _AT_A_TIME == 0:
+                checkpoint(n / len(self._maps))
             weight = np.maximum(normals @ direction, 0) ** power
             uv, z = camera.project(moved)
             x, y = np.floor(uv).astype(np.int64).T

@@ -96,7 +96,8 @@ def separate(
     low, high = mesh.bounds()
     centre = (low + high) / 2
     radius = max(float(np.linalg.norm(mesh.vertices - centre, axis=1).max()), 1e-9)
-    openness = Occlusion(mesh, centre, radius, SKY_DIRECTIONS).openness(mesh.vertices, mesh.vertex_normals())
+    sky = Occlusion(mesh, centre, radius, SKY_DIRECTIONS, lambda done: checkpoint(0.1 * done))
+    openness = sky.openness(mesh.vertices, mesh.vertex_normals(), checkpoint=lambda done: checkpoint(0.1 + 0.1 * done))
     checkpoint(0.2)
     normals = corner_normals(mesh)
     samples = take_samples(textured, normals, openness, texturing.face_confidence, seed)

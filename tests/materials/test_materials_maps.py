@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from config.errors import Cancelled
 from engine.camera import Camera
 from engine.materials.light import Light
 from engine.materials.normal_map import bake_normals, depth_normals
 from engine.materials.shade import Shape, relit, shading, without
 from engine.mesh import Mesh
+from engine.occlusion import Occlusion
+from engine.progress import Checkpoint
 from engine.render import Fragments, look_at
 from engine.tangents import corner_tangents
 from engine.texture import atlas_fragments
@@ -34,6 +37,28 @@ def plane_depth(slope_x: float, slope_y: float) -> NDArray[np.float32]:
     f = FRONT.K[0, 0]
     x, y = (u - 64) / f, -(v - 64) / f  # world, at depth 1
     return (1 / (1 + slope_x * x + slope_y * y)).astype(np.float32)
+
+
+def test_looking_for_the_sky_can_be_cancelled_on_the_way() -> None:
+    seen: list[float] = []
+
+    def cancel_at(limit: float) -> Checkpoint:
+        def checkpoint(fraction: float) -> None:
+            seen.append(fraction)
+            if fraction >= limit:
+                raise Cancelled
+
+        return checkpoint
+
+    with pytest.raises(Cancelled):
+        Occlusion(SQUARE, np.zeros(3), 0.3, 96, cancel_at(0.5))
+    assert len(seen) > 4
+    sky = Occlusion(SQUARE, np.zeros(3), 0.3, 96)
+    up = np.tile([0, 0, 1.0], (4, 1))
+    with pytest.raises(Cancelled):
+        sky.openness(SQUARE.vertices, up, checkpoint=cancel_at(0.5))
+    assert len(seen) > 8
+    assert (sky.openness(SQUARE.vertices, up) > 0.9).all()
 
 
 def test_no_light_to_take_out_changes_no_texel() -> None:
