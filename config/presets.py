@@ -18,6 +18,7 @@ class Preset(Table):
     refine_steps: Annotated[int, Field(ge=0, le=100)]
     refine_s: Annotated[float, Field(ge=0, le=86_400)]
     texture_steps: Annotated[int, Field(ge=0, le=100)]
+    texture_s: Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Draft(Preset):
@@ -35,11 +36,14 @@ class Draft(Preset):
     refine_steps: Annotated[int, Field(ge=0, le=100)] = 0
     """Steps that refine the shape at quality `draft`, at most; 0 leaves it as fused."""
 
-    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 0
+    refine_s: Annotated[float, Field(ge=0, le=86_400)] = 10
     """Seconds of refining at quality `draft`: no step is begun later."""
 
     texture_steps: Annotated[int, Field(ge=0, le=100)] = 0
     """Steps that fit the texture to the views at quality `draft`, at most; 0 leaves it as baked."""
+
+    texture_s: Annotated[float, Field(ge=0, le=86_400)] = 10
+    """Seconds of fitting the texture at quality `draft`: no step is begun later."""
 
 
 class Standard(Preset):
@@ -63,6 +67,9 @@ class Standard(Preset):
     texture_steps: Annotated[int, Field(ge=0, le=100)] = 1
     """Steps that fit the texture to the views at quality `standard`, at most; 0 leaves it as baked."""
 
+    texture_s: Annotated[float, Field(ge=0, le=86_400)] = 30
+    """Seconds of fitting the texture at quality `standard`: no step is begun later."""
+
 
 class High(Preset):
     """As good as it gets."""
@@ -84,6 +91,9 @@ class High(Preset):
 
     texture_steps: Annotated[int, Field(ge=0, le=100)] = 3
     """Steps that fit the texture to the views at quality `high`, at most; 0 leaves it as baked."""
+
+    texture_s: Annotated[float, Field(ge=0, le=86_400)] = 180
+    """Seconds of fitting the texture at quality `high`: no step is begun later."""
 
 
 class Qualities(Table):

@@ -217,6 +217,7 @@ def _make(
         with tracker.stage("refine") as checkpoint:
             refinement = refine_shape(mesh, *views, preset.refine_steps, preset.refine_s, checkpoint)
         mesh = refinement.mesh
+        bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *refinement.notes()))
         machine.release_memory()
     with tracker.stage("texture") as checkpoint:
         size_px = asked.texture_size_px or preset.texture_size_px
@@ -226,7 +227,11 @@ def _make(
         fitted = None
         if preset.texture_steps:
             fitted = refine_texture(
-                texturing.textured, *views, preset.texture_steps, lambda fraction: checkpoint(0.5 + 0.5 * fraction)
+                texturing.textured,
+                *views,
+                preset.texture_steps,
+                lambda fraction: checkpoint(0.5 + 0.5 * fraction),
+                preset.texture_s,
             )
             texturing = dataclasses.replace(texturing, textured=fitted.textured)
             bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *fitted.notes()))

@@ -58,11 +58,18 @@ class Fit:
     device: Literal["cpu", "cuda"]
 
 
-def solve(views: Views[Any], steps: int, checkpoint: Callable[[float], None]) -> tuple[Any, tuple[float, ...]]:
+def never() -> bool:
+    """For what may take as long as it likes."""
+    return False
+
+
+def solve(
+    views: Views[Any], steps: int, checkpoint: Callable[[float], None], over: Callable[[], bool] = never
+) -> tuple[Any, tuple[float, ...]]:
     """The best texture in at most `steps` steps, and the error before each and after the last.
 
-    A step that makes the error larger, or none any more, is taken back, and the last. checkpoint: told of the share of
-    steps done. Raises ModelNotConverged where the start has no error that is a number.
+    A step that makes the error larger, or none any more, is taken back, and the last. None is begun once it is over.
+    checkpoint: told of the share of steps done. Raises ModelNotConverged where the start has no error that is a number.
     """
     best, current, errors = views.start, views.start, list[float]()
     for step in range(steps + 1):
@@ -76,7 +83,9 @@ def solve(views: Views[Any], steps: int, checkpoint: Callable[[float], None]) ->
             break
         errors.append(error)
         best = current
-        if step < steps:
-            current = views.moved(current, gradient)
+        if step == steps or over():
+            break
+        current = views.moved(current, gradient)
         checkpoint((step + 1) / (steps + 1))
+    checkpoint(1.0)
     return best, tuple(errors)

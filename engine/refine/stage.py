@@ -19,9 +19,10 @@ from engine.mesh import Mesh
 from engine.progress import Checkpoint
 from engine.refine.creases import sharpened, spared
 from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, worsened
-from engine.refine.outlines import Target, target_of
+from engine.refine.outlines import Target, signed_distance, target_of
 from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
 from engine.register.outlines import resized
+from engine.register.similarity import bilinear
 from engine.segment import Segmentation
 from engine.surface.verify import defects
 
@@ -31,6 +32,10 @@ BIASED_PX: Final = 0.35
 SCATTERED_PX: Final = 0.6
 """An RGB view whose outline stands this far (median, of 1024) to one side of its depth render's, or scatters this much
 about it (median deviation), shows another outline, repainted or shadowed: the depth render's counts there."""
+CONTRADICTING: Final = 2.0
+"""A view whose outlines are apart by so many times these is named: nearer ones may be a fault of the segmentation."""
+RIM_PX: Final = 0.8
+"""Pixels of a depth render whose centres are nearer to its outline than this are compared."""
 SETTLED: Final = 0.02
 """A step that takes away less than this share of the outlines' distance is the last."""
 _HALVINGS: Final = 3
@@ -44,7 +49,7 @@ class Refinement:
     mesh: refined, or the start where nothing was gained. creases: share of its vertices that were moved to make rounded
     creases sharp. steps: taken towards the outlines. outline_px: the mean distance of the outlines before and after, in
     pixels of the views that they were taken from. before, after: see `Agreement`. sources: "rgb" or "depth", by view.
-    stopped: why.
+    stopped: why. contradicting: the views whose RGB has another outline than their depth render.
     """
 
     mesh: Mesh
@@ -55,6 +60,16 @@ class Refinement:
     after: Agreement
     sources: dict[ViewName, str] = field(default_factory=dict)
     stopped: str = ""
+    contradicting: tuple[ViewName, ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What job.json and the report say of views whose outlines are not those of the depth renders."""
+        if not self.contradicting:
+            return ()
+        return (
+            f"The outlines of {', '.join(self.contradicting)} are not those of their depth renders: repainted, shadowed"
+            " or drawn with another camera. The shape is the depth renders'; colours near these outlines are a guess.",
+        )
 
     def facts(self) -> dict[str, Any]:
         """What quality.json says of it."""
@@ -92,7 +107,7 @@ def refine_shape(
         renders = depth_renders(bundle, segmentation, calibration)
         before = agreement(mesh, renders)
         checkpoint(0.1)
-        targets, sources = outlines_of_views(bundle, segmentation, calibration, registrations)
+        targets, sources, contradicting = outlines_of_views(bundle, segmentation, calibration, registrations)
         checkpoint(0.15)
         first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
         sharpest = sharpening(lambda _: checkpoint(0.2))
@@ -108,7 +123,9 @@ def refine_shape(
         found, creases = _fitted(mesh, held, _part(checkpoint, spent, 1.0)), 0.0
     assert found is not None, "a start is no worse than itself"
     outline_px = (first_px, found.outline_px)
-    return Refinement(found.mesh, creases, found.steps, outline_px, before, found.after, sources, found.stopped)
+    return Refinement(
+        found.mesh, creases, found.steps, outline_px, before, found.after, sources, found.stopped, tuple(contradicting)
+    )
 
 
 def _with_creases(mesh: Mesh, sharpest: tuple[Mesh, float], renders: list[DepthRender]) -> Iterator[tuple[Mesh, float]]:
@@ -200,38 +217,47 @@ def outlines_of_views(
     segmentation: Segmentation,
     calibration: Calibration,
     registrations: dict[ViewName, Registration],
-) -> tuple[list[Target], dict[ViewName, str]]:
-    """The outline that counts in each view, and where it is from.
+) -> tuple[list[Target], dict[ViewName, str], list[ViewName]]:
+    """The outline that counts in each view, where it is from, and the views whose RGB contradicts the depth render.
 
-    The RGB's, which is finer and antialiased, where it is the depth's; that of the depth render elsewhere.
+    The RGB's counts, which is finer and antialiased, where it is the depth's; that of the depth render elsewhere.
     """
 
-    def choose(index: int) -> tuple[ViewName, str, Target | None]:
+    def choose(index: int) -> tuple[ViewName, str, Target | None, bool]:
         name = VIEW_NAMES[index]
         camera = calibration.cameras[name]
         coarse = target_of(camera, segmentation.depth_mask[name].astype(np.float32))
-        if coarse is None or name not in bundle.rgb or not registrations.get(name, Registration()).is_identity:
-            return name, "depth", coarse
+        if coarse is None or name not in bundle.rgb:
+            return name, "depth", coarse, False
+        if not registrations.get(name, Registration()).is_identity:
+            return name, "depth", coarse, True
         coverage = resized(segmentation.rgb_alpha[name], min(bundle.rgb_size_px, MOST_SIZE_PX))
         fine = target_of(camera.scaled_to(len(coverage)), coverage)
-        if fine is None or not same_outline(fine, coarse):
-            return name, "depth", coarse
-        return name, "rgb", fine
+        if fine is None or not same_outline(coverage, coarse):
+            return name, "depth", coarse, not same_outline(coverage, coarse, CONTRADICTING)
+        return name, "rgb", fine, False
 
     chosen = parallel_map(choose, range(len(VIEW_NAMES)))
-    return [t for _, _, t in chosen if t is not None], {name: source for name, source, t in chosen if t is not None}
+    sources = {name: source for name, source, target, _ in chosen if target is not None}
+    contradicting = [name for name, *_, contradicts in chosen if contradicts]
+    return [target for _, _, target, _ in chosen if target is not None], sources, contradicting
 
 
-def same_outline(fine: Target, coarse: Target) -> bool:
-    """Whether one view's two outlines are one, but for noise."""
-    rows, columns = np.nonzero(np.abs(coarse.distance[..., 0]) < 0.8)
-    corner = np.array([coarse.window[1].start, coarse.window[0].start])
-    uv: NDArray[np.float64] = np.stack([columns, rows], 1) + corner + 0.5
-    factor = fine.camera.size_px / coarse.camera.size_px
-    apart = fine.at(uv * factor)[:, 0] / factor - coarse.distance[rows, columns, 0]
-    unit = coarse.camera.size_px / 1024
+def same_outline(coverage: NDArray[np.float32], coarse: Target, times: float = 1.0) -> bool:
+    """Whether a view's coverage [S, S] (0..1) has the outline of its depth render, but for `times` the usual noise.
+
+    It is looked up where the depth render's pixels have their centres: as a mask of whole pixels too, so that a
+    straight edge lies equally far off in both, by up to half a pixel.
+    """
+    size = coarse.camera.size_px
+    rows, columns = (np.arange(part.start, part.stop) + 0.5 for part in coarse.window)
+    centres = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2) * (len(coverage) / size)
+    covered = bilinear(np.ascontiguousarray(coverage[..., None]), centres)[:, 0] > 0.5
+    there = signed_distance(covered.reshape(len(rows), len(columns)).astype(np.float32))
+    near = np.abs(coarse.distance[..., 0]) < RIM_PX
+    apart = (there - coarse.distance[..., 0])[near] / (times * size / 1024)
     median = float(np.median(apart))
-    return abs(median) < BIASED_PX * unit and float(np.median(np.abs(apart - median))) < SCATTERED_PX * unit
+    return abs(median) < BIASED_PX and float(np.median(np.abs(apart - median))) < SCATTERED_PX
 
 
 def _untangled(start: Mesh, normals: Float, before: Float, wanted: Float) -> Float | None:

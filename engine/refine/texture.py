@@ -13,6 +13,9 @@ counts for less: sharpening must not bring ghosts back that the bake's labels ha
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,7 +37,7 @@ from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
 from engine.refine.kernels import residual_rows
 from engine.refine.observations import Observations, observe
-from engine.refine.sirt import AGREEMENT, NEIGHBOURHOOD_PX, PRIOR, Fit, Float32, solve
+from engine.refine.sirt import AGREEMENT, NEIGHBOURHOOD_PX, PRIOR, Fit, Float32, never, solve
 from engine.segment import Segmentation
 
 CONTRADICTING = 0.9
@@ -85,14 +88,19 @@ def refine_texture(
     registrations: dict[ViewName, Registration],
     steps: int,
     checkpoint: Checkpoint = lambda fraction: None,
+    budget_s: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Refined:
     """Fit a baked texture to the views in at most `steps` steps; stops when one no longer helps.
+
+    No step is begun after budget_s.
 
     registrations: in RGB pixels, missing ones are the identity. Texels that no trusted pixel sees stay as they are. A
     step that makes the weighted error larger is taken back. Deterministic, whatever the thread count. Where CUDA is
     chosen (`engine.device.choose`) it does it: the same within a step of sRGB, with the same bytes each time.
     Raises ModelOutOfVram where its memory can't hold the least, GpuUnavailable where it fails and is insisted on.
     """
+    began_s = clock()
     start = textured.texture_kd.astype(np.float32)
     views: dict[ViewName, Observations] = {}
     names = [v for v in VIEW_NAMES if v in bundle.rgb]
@@ -103,7 +111,13 @@ def refine_texture(
         if found is not None:
             views[v] = found
         checkpoint(0.4 * (n + 1) / len(names))
-    fit, trouble = _fit(start, views, steps, lambda fraction: checkpoint(0.45 + 0.55 * fraction))
+    fit, trouble = _fit(
+        start,
+        views,
+        steps,
+        lambda fraction: checkpoint(0.45 + 0.55 * fraction),
+        lambda: clock() - began_s > budget_s,
+    )
     image = np.rint(fit.texture).astype(np.uint8)
     decibels = tuple(round(float(-10 * np.log10(max(e, 1e-6) / 255**2)), 3) for e in fit.errors)
     fitted = TexturedMesh(textured.mesh, textured.uv, textured.faces_uv, image)
@@ -111,7 +125,11 @@ def refine_texture(
 
 
 def _fit(
-    start: Float32, views: dict[ViewName, Observations], steps: int, checkpoint: Checkpoint
+    start: Float32,
+    views: dict[ViewName, Observations],
+    steps: int,
+    checkpoint: Checkpoint,
+    over: Callable[[], bool] = never,
 ) -> tuple[Fit, str | None]:
     """The fit on the device that is chosen, or on the CPU after all where CUDA fails; then also why, in a sentence."""
     trouble = None
@@ -119,7 +137,7 @@ def _fit(
         try:
             from engine.refine.texture_device import fit_on_device
 
-            return fit_on_device(start, views, steps, checkpoint), None
+            return fit_on_device(start, views, steps, checkpoint, over), None
         except ModelOutOfVram as error:
             if machine.device() == "cuda":
                 raise
@@ -129,7 +147,7 @@ def _fit(
         except Exception as error:  # of torch, numba, the driver: whatever it is, the CPU does the same
             trouble = f"{after_failure(error)} The texture was fitted on the CPU."
     here = _OnCpu(start, views)
-    best, errors = solve(here, steps, checkpoint)
+    best, errors = solve(here, steps, checkpoint, over)
     return Fit(best, here.agreement, errors, "cpu"), trouble
 
 

@@ -9,7 +9,7 @@ or all there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -28,7 +28,7 @@ from engine.diff import operations
 from engine.diff.types import Operations
 from engine.progress import Checkpoint
 from engine.refine.observations import Observations
-from engine.refine.sirt import AGREEMENT, NEIGHBOURHOOD_PX, PRIOR, Fit, Float32, solve
+from engine.refine.sirt import AGREEMENT, NEIGHBOURHOOD_PX, PRIOR, Fit, Float32, never, solve
 from engine.render import cuda_trouble
 
 __all__ = ["FitLoad", "ViewsOnDevice", "fit_on_device"]
@@ -82,7 +82,13 @@ class FitLoad:
         return replace(self, held=self.held // 2) if self.held else None
 
 
-def fit_on_device(start: Float32, views: Mapping[ViewName, Observations], steps: int, checkpoint: Checkpoint) -> Fit:
+def fit_on_device(
+    start: Float32,
+    views: Mapping[ViewName, Observations],
+    steps: int,
+    checkpoint: Checkpoint,
+    over: Callable[[], bool] = never,
+) -> Fit:
     """Fit a texture [S, S, 3] to the views on the GPU. Where its memory runs out it is begun anew with less of it.
 
     Raises ModelOutOfVram where the least is too much, and what torch, numba or the driver raise where they fail.
@@ -99,7 +105,7 @@ def fit_on_device(start: Float32, views: Mapping[ViewName, Observations], steps:
         views_held=load.held,
         views=len(views),
     )
-    fit = with_less(partial(_fit, start, views, steps, checkpoint, given, device), load)
+    fit = with_less(partial(_fit, start, views, steps, checkpoint, over, given, device), load)
     release()  # until the next job others may have it
     return fit
 
@@ -119,12 +125,13 @@ def _fit(
     views: Mapping[ViewName, Observations],
     steps: int,
     checkpoint: Checkpoint,
+    over: Callable[[], bool],
     given: Operations,
     device: torch.device,
     load: FitLoad,
 ) -> Fit:
     there = ViewsOnDevice(start, views, given, device, load.held, checkpoint)
-    best, errors = solve(there, steps, checkpoint)
+    best, errors = solve(there, steps, checkpoint, over)
     return Fit(np.asarray(best.cpu().numpy()), there.agreement, errors, "cuda")
 
 

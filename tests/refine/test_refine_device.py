@@ -28,7 +28,7 @@ from engine.mesh import Mesh, TexturedMesh
 from engine.refine import texture as room
 from engine.refine import texture_device
 from engine.refine.observations import Observations
-from engine.refine.sirt import Fit
+from engine.refine.sirt import Fit, never
 from engine.refine.texture_device import FitLoad, ViewsOnDevice, fit_on_device
 from engine.render import cuda_trouble, nvdiffrast_usable, on_cuda
 
@@ -183,7 +183,9 @@ def test_memory_that_runs_out_leaves_more_on_the_host(monkeypatch: pytest.Monkey
     for held in (5, 2):
         load = FitLoad(whole.texels, whole.pixels, whole.window_px, held)
         with Memory() as memory:
-            expected = original(start(), views(), 2, lambda f: None, operations("cpu"), torch.device("cpu"), load)
+            expected = original(
+                start(), views(), 2, lambda f: None, never, operations("cpu"), torch.device("cpu"), load
+            )
         peaks[held] = memory.peak_bytes
     assert peaks[5] - peaks[2] > 200_000
     with capture_logs() as logs, Memory(peaks[2]) as memory:

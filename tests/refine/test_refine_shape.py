@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import grey_dilation
 
 from config.bundle_layout import VIEW_NAMES
 from config.errors import Cancelled
@@ -164,7 +165,7 @@ def test_it_is_never_worse_than_the_start(
     bundle, segmentation, calibration = seen
     _, larger, _ = scene_of(ball(1.01 * RADIUS))
     fooled = bundle, replace(segmentation, rgb_alpha=larger.rgb_alpha), calibration
-    monkeypatch.setattr(stage, "same_outline", lambda fine, coarse: True)
+    monkeypatch.setattr(stage, "same_outline", lambda coverage, coarse: True)
     right, renders = ball(RADIUS), depth_renders(*fooled)
     found = refine(fooled, right)
     assert set(found.sources.values()) == {"rgb"}
@@ -196,11 +197,34 @@ def test_a_repainted_view_is_taken_from_its_depth_render(seen: tuple[Bundle, Seg
     bundle, segmentation, calibration = seen
     shifted = dict(segmentation.rgb_alpha) | {"left": np.roll(segmentation.rgb_alpha["left"], 12, 1)}
     painted = replace(segmentation, rgb_alpha=shifted)
-    _, sources = outlines_of_views(bundle, painted, calibration, {})
+    _, sources, named = outlines_of_views(bundle, painted, calibration, {})
     assert sources == {v: "depth" if v == "left" else "rgb" for v in VIEW_NAMES}
+    assert named == ["left"]
     moved = {"top": Registration(dx_px=3.0)}
-    _, sources = outlines_of_views(bundle, segmentation, calibration, moved)  # type: ignore[arg-type]
+    _, sources, named = outlines_of_views(bundle, segmentation, calibration, moved)  # type: ignore[arg-type]
     assert sources == {v: "depth" if v == "top" else "rgb" for v in VIEW_NAMES}
+    assert named == ["top"]
+    found = refine((bundle, painted, calibration), ball(RADIUS))
+    assert found.contradicting == ("left",)
+    assert "left" in found.notes()[0]
+    assert refine(seen, ball(RADIUS)).notes() == ()
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.5, 0.7])
+def test_straight_edges_between_pixels_are_taken_from_the_rgb(phase: float) -> None:
+    """Seen from above and below, edges of a box run along the pixels: a mask of whole ones has them up to half off."""
+    from trimesh.creation import box
+
+    pixel = 1 / view_camera("front", RGB // 2).K[0, 0]
+    sides = np.array([61.0, 61.0, 61.0]) * pixel + 2 * phase * pixel
+    made = box(sides).subdivide().subdivide().subdivide().subdivide()
+    seen = scene_of(Mesh(np.asarray(made.vertices, np.float64), np.asarray(made.faces, np.int32)))
+    assert set(outlines_of_views(*seen, {})[1].values()) == {"rgb"}
+    bundle, segmentation, calibration = seen
+    larger = {view: grey_dilation(alpha, 5) for view, alpha in segmentation.rgb_alpha.items()}
+    _, sources, named = outlines_of_views(bundle, replace(segmentation, rgb_alpha=larger), calibration, {})
+    assert set(sources.values()) == {"depth"}, "a depth render's pixel larger all round"
+    assert named == list(VIEW_NAMES)
 
 
 def test_time_steps_and_cancelling_are_kept_to(seen: tuple[Bundle, Segmentation, Calibration]) -> None:

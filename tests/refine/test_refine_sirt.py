@@ -45,6 +45,15 @@ def test_the_last_good_step_counts(errors: list[float], best: int) -> None:
     assert told == tuple(errors[: best + 1])
 
 
+def test_no_step_is_begun_once_the_time_is_over() -> None:
+    errors = [4.0, 3.0, 2.0, 1.0]
+    asked = iter([False, True])
+    assert solve(Told(errors), 3, lambda fraction: None, lambda: next(asked)) == (1, (4.0, 3.0))
+    told: list[float] = []
+    assert solve(Told(errors), 3, told.append, lambda: True) == (0, (4.0,))
+    assert told == [1.0]
+
+
 def test_a_start_without_an_error_is_no_start() -> None:
     with pytest.raises(ModelNotConverged, match="is not a number") as failure:
         solve(Told([NAN, 1.0]), 1, lambda fraction: None)

@@ -20,7 +20,9 @@ from engine.diff import operations
 from engine.mesh import TexturedMesh
 from engine.refine import Refined, refine_texture, texture_device
 from engine.refine import texture as room
-from engine.refine.observations import observe
+from engine.refine.observations import Observations, observe
+from engine.refine.sirt import solve
+from engine.refine.texture import _OnCpu
 from engine.render import interpolate, look_at, rasterize, render_textured, to_clip
 from engine.texture import texture
 from tests.texture.conftest import RGB, Scene, shape_mesh, view_camera
@@ -185,3 +187,34 @@ def test_cancel_is_felt_at_every_step(scene: Scene, baked: TexturedMesh) -> None
     assert len(seen) >= 8
     with pytest.raises(Cancelled):
         refine_texture(baked, s.bundle, s.segmentation, s.calibration, {}, 2, stop_at(0.7))
+
+
+def test_what_is_hardly_seen_stays_near_the_bake() -> None:
+    """Two texels that views want 20 brighter: one in the middle of a pixel, the other in a hundredth of one."""
+    start = np.full((8, 8, 3), 100, np.float32)
+    at = np.array([[1, 1], [5, 5]])  # column, row
+    seen = Observations(
+        uv=((at + 0.5) / 8).astype(np.float32),
+        uv_dxy=np.zeros((2, 2, 2), np.float32),
+        rgb=np.full((2, 3), 120, np.uint8),
+        trust=np.array([1, 0.01], np.float32),
+        row=at[:, 1].astype(np.int32) * 40,
+        column=at[:, 0].astype(np.int32) * 40,
+        size_px=(320, 320),
+    )
+    views = _OnCpu(start, {"front": seen})
+    best, told = solve(views, 1, lambda fraction: None)
+    moved = (best - start)[at[:, 1], at[:, 0]].mean(1)
+    assert len(told) == 2
+    assert 10 < moved[0] < 19
+    assert 0 < moved[1] < 2
+    assert np.abs(best - start).sum() == pytest.approx(3 * moved.sum()), "no other texel moves"
+
+
+def test_no_step_is_begun_after_its_time(scene: Scene, baked: TexturedMesh) -> None:
+    s, ticks = scene, iter(np.arange(100.0))
+    arguments = (baked, s.bundle, s.segmentation, s.calibration, {}, 2, lambda fraction: None)
+    late = refine_texture(*arguments, 0.5, lambda: float(next(ticks)))  # type: ignore[arg-type]
+    assert late.facts()["steps"] == 0
+    assert np.array_equal(late.textured.texture_kd, baked.texture_kd)
+    assert refine_texture(*arguments, 1.5, lambda: float(next(ticks))).facts()["steps"] == 1  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import Cancelled, GpuUnavailable, ModelFailed
-from config.job import JobOptions
+from config.job import JobOptions, Quality
 from config.sections import Engine, Settings
 from engine import Progress, machine, reconstruct
 from engine.sample import OBJECT_NAMES, make_sample
@@ -60,9 +60,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample(tmp_path_factory.mktemp("small"), "teapot", size_px=512)
 
 
-def test_two_runs_give_the_same_bytes(small: Path, tmp_path: Path) -> None:
-    options = JobOptions(quality="draft", formats=("obj", "glb", "ply", "stl"))
-    first, second = (reconstruct(small, tmp_path / name, options) for name in ("a", "b"))
+@pytest.mark.parametrize("quality", ["draft", pytest.param("standard", marks=pytest.mark.ci)])
+def test_two_runs_give_the_same_bytes(small: Path, tmp_path: Path, quality: Quality) -> None:
+    options = JobOptions(quality=quality, formats=("obj", "glb", "ply", "stl"))
+    unhurried = Settings.model_validate({"quality": {"standard": {"refine_s": 1000, "texture_s": 1000}}})
+    first, second = (reconstruct(small, tmp_path / name, options, settings=unhurried) for name in ("a", "b"))
     for name in first.files:
         if name not in ("quality.json", "job.json", "report.html"):  # they hold times and digests of times
             assert (first.out / name).read_bytes() == (second.out / name).read_bytes(), name
