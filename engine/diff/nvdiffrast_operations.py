@@ -8,6 +8,8 @@ import nvdiffrast.torch as dr
 import torch
 from torch import Tensor
 
+from engine.render.mipmap import whole_halvings
+
 
 class NvdiffrastOperations:
     """See `Operations`. Raises RuntimeError where there is no CUDA device."""
@@ -34,9 +36,16 @@ class NvdiffrastOperations:
         return out, out_slopes
 
     def texture(self, image: Tensor, uv: Tensor, uv_dxy: Tensor | None = None) -> Tensor:
-        """See `Operations`. With a footprint the image's sides must be powers of two, or share few factors of two."""
+        """See `Operations`. Only as many mip levels as the image's sides can be halved: it takes no odd ones."""
         mode = "linear" if uv_dxy is None else "linear-mipmap-linear"
-        out: Tensor = dr.texture(image.contiguous(), uv, uv_da=uv_dxy, filter_mode=mode, boundary_mode="clamp")
+        out: Tensor = dr.texture(
+            image.contiguous(),
+            uv,
+            uv_da=uv_dxy,
+            filter_mode=mode,
+            boundary_mode="clamp",
+            max_mip_level=whole_halvings(*image.shape[1:3]),
+        )
         return out
 
     def topology(self, faces: Tensor) -> Any:

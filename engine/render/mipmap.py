@@ -57,6 +57,14 @@ def mip_chain(image: NDArray[Any], *, full: bool = True) -> MipChain:
 _chains: WeakKeyDictionary[TexturedMesh, MipChain] = WeakKeyDictionary()
 
 
+def whole_halvings(height: int, width: int) -> int:
+    """How often an image can be halved without a row or column left over, until one texel is all there is."""
+    count = 0
+    while max(height, width) > 1 and all(side == 1 or side % 2 == 0 for side in (height, width)):
+        height, width, count = max(1, height // 2), max(1, width // 2), count + 1
+    return count
+
+
 def texture_chain(textured: TexturedMesh) -> MipChain:
     """The chain of a mesh's texture, made once for as long as the mesh lives."""
     chain = _chains.get(textured)

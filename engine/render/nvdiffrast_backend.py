@@ -13,6 +13,7 @@ import nvdiffrast.torch as dr
 import torch
 from numpy.typing import NDArray
 
+from engine.render.mipmap import whole_halvings
 from engine.render.types import Float32, Fragments, Int32
 
 _TILE_PX = 2048
@@ -111,7 +112,7 @@ class NvdiffrastRasterizer:
         return np.asarray(out[0].cpu().numpy()), np.asarray(out_da[0].reshape(shape).cpu().numpy())
 
     def sample_texture(self, image: NDArray[np.uint8] | Float32, uv: Float32, uv_dxy: Float32 | None = None) -> Float32:
-        """See `Rasterizer`. With a footprint the image's sides must be powers of two, or share few factors of two."""
+        """See `Rasterizer`. Only as many mip levels as the image's sides can be halved: it takes no odd ones."""
         shape = (*uv.shape[:-1], image.shape[2])
         texels = self._to_device(image.astype(np.float32) / (255 if image.dtype == np.uint8 else 1))[None].contiguous()
         points = self._to_device(uv.astype(np.float32).reshape(1, 1, -1, 2))
@@ -120,5 +121,12 @@ class NvdiffrastRasterizer:
         else:
             # [du/dX, du/dY, dv/dX, dv/dY]
             footprint = self._to_device(uv_dxy.astype(np.float32).reshape(1, 1, -1, 4))
-            out = dr.texture(texels, points, uv_da=footprint, filter_mode="linear-mipmap-linear", boundary_mode="clamp")
+            out = dr.texture(
+                texels,
+                points,
+                uv_da=footprint,
+                filter_mode="linear-mipmap-linear",
+                boundary_mode="clamp",
+                max_mip_level=whole_halvings(*image.shape[:2]),
+            )
         return np.asarray(out.cpu().numpy()).reshape(shape)

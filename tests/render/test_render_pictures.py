@@ -16,7 +16,7 @@ from engine.machine import thread_count, use
 from engine.mesh import Mesh, TexturedMesh
 from engine.render import backends, clip_from_world, look_at, orbit, rasterizer, render_depth, render_textured, to_clip
 from engine.render.backends import cuda_trouble, default_rasterizer, nvdiffrast_usable, on_cuda
-from engine.render.mipmap import mip_chain
+from engine.render.mipmap import mip_chain, whole_halvings
 from engine.render.numba_backend import NumbaRasterizer
 
 
@@ -96,6 +96,13 @@ def test_orbit_goes_from_the_front_to_plus_x() -> None:
     top = orbit(0, 60, 2, 40, 64)
     uv_px, _ = top.project(np.array([[0, 0.1, 0], [0.1, 0, 0]]))
     assert uv_px[0, 1] < 32 < uv_px[1, 0]
+
+
+@pytest.mark.parametrize(
+    ("sides", "times"), [((1, 1), 0), ((2048, 2048), 11), ((1000, 1000), 3), ((999, 1000), 0), ((1, 8), 3), ((6, 4), 1)]
+)
+def test_how_often_an_image_can_be_halved_without_a_rest(sides: tuple[int, int], times: int) -> None:
+    assert whole_halvings(*sides) == times
 
 
 def test_mip_chain_halves_down_to_a_pixel() -> None:
