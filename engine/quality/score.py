@@ -23,7 +23,7 @@ from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
-from engine.jit import parallel_map, row_bands
+from engine.jit import parallel_map, row_bands, thread_count
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
 from engine.quality.clean_plate import grow, half_size_plate
@@ -138,6 +138,15 @@ def evaluate(
     facts = mesh_facts(textured.mesh)
     views: dict[ViewName, ViewFigures] = {}
     drawn: dict[ViewName, tuple[Compared, NDArray[np.float32]]] = {}
+    smalls: dict[ViewName, Thumbnails] = {}
+    closeups: dict[ViewName, Closeup] = {}
+    boxes = closeup_boxes(segmentation.rgb_alpha)
+
+    def pictures(name: ViewName) -> None:
+        compared, z = drawn[name]
+        smalls[name] = thumbnails(bundle.rgb[name], compared.drawn, compared.box)
+        closeups[name] = closeup(bundle.rgb[name], compared.drawn, boxes[name], z, depth[name])
+
     for index, name in enumerate(VIEW_NAMES):
         checkpoint(index / len(VIEW_NAMES))
         camera = calibration.cameras[name].scaled_to(bundle.rgb_size_px).registered(registrations[name])
@@ -157,20 +166,12 @@ def evaluate(
             intersection_over_union(z > 0, segmentation.depth_mask[name]),
             depth_error(z, depth[name], facts.diagonal),
         )
-    boxes = closeup_boxes(segmentation.rgb_alpha)
-
-    def pictures(name: ViewName) -> tuple[Thumbnails, Closeup]:
-        compared, z = drawn[name]
-        small = thumbnails(bundle.rgb[name], compared.drawn, compared.box)
-        return small, closeup(bundle.rgb[name], compared.drawn, boxes[name], z, depth[name])
-
-    made = parallel_map(pictures, VIEW_NAMES)
+        if len(drawn) == thread_count() or name == VIEW_NAMES[-1]:  # few at a time: large views are large
+            parallel_map(pictures, list(drawn))
+            drawn.clear()
     checkpoint(1.0)
     return Evaluation(
-        views,
-        facts,
-        {name: small for name, (small, _) in zip(VIEW_NAMES, made, strict=True)},
-        {name: cut for name, (_, cut) in zip(VIEW_NAMES, made, strict=True)},
+        views, facts, {name: smalls[name] for name in VIEW_NAMES}, {name: closeups[name] for name in VIEW_NAMES}
     )
 
 
