@@ -10,9 +10,9 @@ import numba
 import numpy as np
 import pytest
 import torch
-from conftest import Scene, noise
 
 from engine.cuda import SIMULATED
+from tests.diff.conftest import Scene, noise
 
 pytestmark = [
     pytest.mark.slow,

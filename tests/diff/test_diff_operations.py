@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from conftest import Device, Scene, make_scene, noise
 from torch import Tensor
 
 from config.sections import Engine
@@ -21,6 +20,7 @@ from engine.diff.elements import RINGS
 from engine.diff.topology import faces_across
 from engine.diff.types import Operations
 from engine.render import clip_from_world, look_at
+from tests.diff.conftest import Device, Scene, make_scene, noise
 
 SIZE = (24, 24)
 FINER = 5 if SIMULATED else 101
