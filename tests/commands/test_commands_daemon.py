@@ -78,6 +78,7 @@ def test_a_retry_is_told_in_the_bundle_and_may_be_cancelled(daemon: Daemon) -> N
     assert meshdrop(daemon, "resume").exit_code == 0
 
 
+@pytest.mark.ci
 def test_submit_force_runs_again_what_has_a_result(daemon: Daemon) -> None:
     daemon.start()
     bundle = make_bundle(daemon.folder / "shoe")

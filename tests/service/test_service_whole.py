@@ -59,6 +59,7 @@ def test_a_zip_becomes_a_result(daemon: Daemon) -> None:
     assert (daemon.outbox / "blue-chair" / "mesh.glb").is_file()
 
 
+@pytest.mark.ci
 def test_latency_from_the_last_byte_to_progress(make_daemon: Callable[..., Daemon]) -> None:
     daemon = make_daemon(intake__quiet_s=3.0).start()
     drop(daemon, "warm-up")

@@ -110,6 +110,7 @@ def test_a_private_folder_of_another_user(house: House) -> None:
     assert "Let the user nobody write there" in (finding.remedy or "")
 
 
+@pytest.mark.ci
 @root_only
 @pytest.mark.skipif(shutil.which("bindfs") is None, reason="bindfs is not installed")
 def test_a_share_that_freezes(house: House, tmp_path: Path) -> None:

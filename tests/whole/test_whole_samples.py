@@ -60,7 +60,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample(tmp_path_factory.mktemp("small"), "teapot", size_px=512)
 
 
-@pytest.mark.parametrize("quality", ["draft", pytest.param("standard", marks=pytest.mark.ci)])
+@pytest.mark.ci
+@pytest.mark.parametrize("quality", ["draft", "standard"])
 def test_two_runs_give_the_same_bytes(small: Path, tmp_path: Path, quality: Quality) -> None:
     options = JobOptions(quality=quality, formats=("obj", "glb", "ply", "stl"))
     unhurried = Settings.model_validate({"quality": {"standard": {"refine_s": 1000, "texture_s": 1000}}})
