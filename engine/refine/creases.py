@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from engine.mesh import Mesh
+from engine.refine.shape import surroundings
 from engine.surface.verify import defects
 
 ALIKE: Final = 0.3
@@ -63,7 +64,7 @@ def spared(mesh: Mesh, sharp: Mesh, worse: Float) -> tuple[Mesh, float]:
     worse: [V], positive where a vertex's surroundings agree less with what was seen since they were sharpened. The mesh
     and 0 where nothing is left.
     """
-    mean = _mean_of_neighbours(mesh)
+    mean = surroundings(mesh)
     for _ in range(SURROUNDINGS):
         worse = mean @ worse
     share = (worse <= 0).astype(np.float64)
@@ -92,14 +93,6 @@ def _part_of_the_way(mesh: Mesh, there: Float, share: Float) -> tuple[Mesh | Non
     if not np.isfinite(found.vertices).all() or defects(found):
         return None, share
     return found, share
-
-
-def _mean_of_neighbours(mesh: Mesh) -> sparse.csr_matrix:
-    """[V, V]: the mean of a vertex and its neighbours."""
-    count = len(mesh.vertices)
-    start, end = mesh.faces.ravel(), np.roll(mesh.faces, -1, axis=1).ravel()
-    near = sparse.coo_matrix((np.ones(len(start)), (start, end)), (count, count)).tocsr() + sparse.identity(count)
-    return sparse.csr_matrix(sparse.diags(1 / np.asarray(near.sum(1)).ravel()) @ near)
 
 
 def filtered_normals(mesh: Mesh) -> Float:

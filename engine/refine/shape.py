@@ -103,12 +103,23 @@ def mean_residual_px(pulls: list[Pull]) -> float:
 
 def laplacian(mesh: Mesh) -> sparse.csr_matrix:
     """[V, V]: each vertex's neighbours' mean less its own value; the mesh is closed."""
+    return sparse.csr_matrix(_mean(_adjacency(mesh)) - sparse.identity(len(mesh.vertices)))
+
+
+def surroundings(mesh: Mesh) -> sparse.csr_matrix:
+    """[V, V]: the mean of a vertex and its neighbours; the mesh is closed."""
+    return _mean(_adjacency(mesh) + sparse.identity(len(mesh.vertices)))
+
+
+def _adjacency(mesh: Mesh) -> sparse.csr_matrix:
     count = len(mesh.vertices)
     start, end = mesh.faces.ravel(), np.roll(mesh.faces, -1, axis=1).ravel()
-    adjacency = sparse.coo_matrix((np.ones(len(start)), (start, end)), (count, count)).tocsr()
-    return sparse.csr_matrix(
-        sparse.diags(1 / np.asarray(adjacency.sum(1)).ravel()) @ adjacency - sparse.identity(count)
-    )
+    return sparse.coo_matrix((np.ones(len(start)), (start, end)), (count, count)).tocsr()
+
+
+def _mean(weights: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Each row by its sum."""
+    return sparse.csr_matrix(sparse.diags(1 / np.asarray(weights.sum(1)).ravel()) @ weights)
 
 
 def fit_offset(pulls: list[Pull], offset: Float, bending: sparse.csr_matrix, focal_px: float) -> Float:

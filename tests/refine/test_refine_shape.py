@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import grey_dilation
 
-from config.bundle_layout import VIEW_NAMES
+from config.bundle_layout import VIEW_NAMES, ViewName
 from config.errors import Cancelled
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration, DepthCoding
@@ -200,8 +200,8 @@ def test_a_repainted_view_is_taken_from_its_depth_render(seen: tuple[Bundle, Seg
     _, sources, named = outlines_of_views(bundle, painted, calibration, {})
     assert sources == {v: "depth" if v == "left" else "rgb" for v in VIEW_NAMES}
     assert named == ["left"]
-    moved = {"top": Registration(dx_px=3.0)}
-    _, sources, named = outlines_of_views(bundle, segmentation, calibration, moved)  # type: ignore[arg-type]
+    moved: dict[ViewName, Registration] = {"top": Registration(dx_px=3.0)}
+    _, sources, named = outlines_of_views(bundle, segmentation, calibration, moved)
     assert sources == {v: "depth" if v == "top" else "rgb" for v in VIEW_NAMES}
     assert named == ["top"]
     found = refine((bundle, painted, calibration), ball(RADIUS))

@@ -212,9 +212,13 @@ def test_what_is_hardly_seen_stays_near_the_bake() -> None:
 
 
 def test_no_step_is_begun_after_its_time(scene: Scene, baked: TexturedMesh) -> None:
-    s, ticks = scene, iter(np.arange(100.0))
-    arguments = (baked, s.bundle, s.segmentation, s.calibration, {}, 2, lambda fraction: None)
-    late = refine_texture(*arguments, 0.5, lambda: float(next(ticks)))  # type: ignore[arg-type]
+    ticks = iter(np.arange(100.0))
+
+    def within(budget_s: float) -> Refined:
+        views = scene.bundle, scene.segmentation, scene.calibration, {}
+        return refine_texture(baked, *views, 2, budget_s=budget_s, clock=lambda: float(next(ticks)))
+
+    late = within(0.5)
     assert late.facts()["steps"] == 0
     assert np.array_equal(late.textured.texture_kd, baked.texture_kd)
-    assert refine_texture(*arguments, 1.5, lambda: float(next(ticks))).facts()["steps"] == 1  # type: ignore[arg-type]
+    assert within(1.5).facts()["steps"] == 1
