@@ -39,7 +39,7 @@ STAGE: Final = {
     "texture": "Bake the texture",
     "materials": "Take light and looks apart",
     "export": "Write the formats",
-    "preview": "Draw the previews",
+    "preview": "Finish the previews",
     "quality": "Compare with the input",
 }
 FILE: Final = {
