@@ -14,7 +14,7 @@ from engine.camera import Camera
 from engine.fuse.dequantise import disparity_bounds
 from engine.jit import parallel_map
 from engine.mesh import Mesh
-from engine.render import rasterize, render_depth, to_clip
+from engine.render import Fragments, rasterize, render_depth, to_clip
 from engine.segment import Segmentation
 
 SPARE = 0.5
@@ -89,10 +89,23 @@ def worsened(start: Mesh, mesh: Mesh, renders: list[DepthRender]) -> NDArray[np.
     return total
 
 
+def pixels_shown(mesh: Mesh, renders: list[DepthRender]) -> NDArray[np.float64]:
+    """[V] how many pixels of all the renders show a vertex's faces, a third of a face's each."""
+    count = np.zeros(len(mesh.faces))
+    for render in renders:
+        face = _drawn(mesh, render).face_index
+        count += np.bincount(face[(face >= 0) & render.mask], minlength=len(count))
+    return np.bincount(mesh.faces.ravel(), np.repeat(count / 3, 3), len(mesh.vertices)).astype(np.float64, copy=False)
+
+
+def _drawn(mesh: Mesh, render: DepthRender) -> Fragments:
+    size_px = render.camera.size_px
+    return rasterize(to_clip(mesh.vertices, render.camera), mesh.faces, (size_px, size_px))
+
+
 def _wrong(mesh: Mesh, render: DepthRender) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """[S, S] how wrong a pixel is, 0 to 2, and the face that is seen there, -1 = none."""
-    size = render.camera.size_px
-    drawn = rasterize(to_clip(mesh.vertices, render.camera), mesh.faces, (size, size))
+    drawn = _drawn(mesh, render)
     z, mask = drawn.depth, render.mask
     not_allowed = mask & ((z < render.near) | (z > render.far))
     return not_allowed.astype(np.float64) + (drawn.covered != mask), drawn.face_index

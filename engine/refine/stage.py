@@ -18,9 +18,9 @@ from engine.jit import beside, parallel_map
 from engine.mesh import Mesh
 from engine.progress import Checkpoint
 from engine.refine.creases import sharpened, spared
-from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, worsened
+from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, pixels_shown, worsened
 from engine.refine.outlines import Target, signed_distance, target_of
-from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
+from engine.refine.shape import Float, displaced, fit_offset, hold_of, laplacian, mean_residual_px, pulls_of
 from engine.register.outlines import resized
 from engine.register.similarity import bilinear
 from engine.segment import Segmentation
@@ -105,14 +105,14 @@ def refine_shape(
     began_s = clock()
     with beside(lambda _: sharpened(mesh)) as sharpening:
         renders = depth_renders(bundle, segmentation, calibration)
-        before = agreement(mesh, renders)
+        before, hold = agreement(mesh, renders), hold_of(pixels_shown(mesh, renders))
         checkpoint(0.1)
         targets, sources, contradicting = outlines_of_views(bundle, segmentation, calibration, registrations)
         checkpoint(0.15)
         first_px = mean_residual_px(pulls_of(mesh, mesh.vertex_normals(), targets))
         sharpest = sharpening(lambda _: checkpoint(0.2))
     checkpoint(0.2)
-    held = _Held(targets, renders, before, steps, lambda: clock() - began_s > budget_s)
+    held = _Held(targets, renders, before, hold, steps, lambda: clock() - began_s > budget_s)
     found, creases, spent = None, 0.0, 0.2
     for sharp, share in _with_creases(mesh, sharpest, renders):
         found, creases = _fitted(sharp, held, _part(checkpoint, spent, spent + 0.3)), share
@@ -147,11 +147,12 @@ def _part(checkpoint: Checkpoint, begin: float, end: float) -> Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """What steps go by. over: whether the time is."""
+    """What steps go by. hold: [V], see `hold_of`. over: whether the time is."""
 
     targets: list[Target]
     renders: list[DepthRender]
     before: Agreement
+    hold: Float
     steps: int
     over: Callable[[], bool]
 
@@ -179,7 +180,7 @@ def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
         if held.over():
             stopped = "the time was over"
             break
-        wanted = fit_offset(pulls, offset, bending, focal_px) - offset
+        wanted = fit_offset(pulls, offset, bending, held.hold, focal_px) - offset
         if not np.isfinite(wanted).all():
             stopped = "a step was not a number"
             break

@@ -18,9 +18,9 @@ from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
 from engine.mesh import Mesh
 from engine.refine import Refinement, refine_shape, stage
-from engine.refine.guard import Agreement, agreement, depth_renders, worsened
+from engine.refine.guard import Agreement, agreement, depth_renders, pixels_shown, worsened
 from engine.refine.outlines import signed_distance, target_of
-from engine.refine.shape import HOLD, SMOOTHNESS, Pull, displaced, fit_offset, laplacian, pulls_of
+from engine.refine.shape import HOLD, LEAST_HOLD, SMOOTHNESS, Pull, displaced, fit_offset, hold_of, laplacian, pulls_of
 from engine.refine.stage import _untangled, outlines_of_views
 from engine.render import render_depth
 from engine.segment import Segmentation
@@ -127,11 +127,49 @@ def test_the_system_is_solved() -> None:
     rng = np.random.default_rng(1)
     vertex = rng.choice(len(mesh.vertices), 50, replace=False)
     pull = Pull(vertex, rng.normal(0, 0.1, 50), np.full(50, 800.0))
-    offset = fit_offset([pull], np.zeros(len(mesh.vertices)), bending, 800.0)
-    gradient = SMOOTHNESS * (bending @ offset) + HOLD * offset
+    hold = rng.uniform(0.1, 3, len(mesh.vertices))
+    offset = fit_offset([pull], np.zeros(len(mesh.vertices)), bending, hold, 800.0)
+    gradient = SMOOTHNESS * (bending @ offset) + hold * offset
     np.add.at(gradient, vertex, offset[vertex] + pull.residual / 800.0)
     assert np.abs(gradient).max() < 1e-9
     assert (laplacian(mesh) @ np.ones(len(mesh.vertices))) == pytest.approx(0, abs=1e-12)
+
+
+def test_vertices_are_held_by_the_pixels_of_depth_that_show_them(
+    seen: tuple[Bundle, Segmentation, Calibration],
+) -> None:
+    mesh, renders = ball(RADIUS), depth_renders(*seen)
+    within = ball(0.3 * RADIUS)  # which nothing shows
+    both = Mesh(np.concatenate([mesh.vertices, within.vertices]), np.concatenate([mesh.faces, within.faces + 2562]))
+    shown = sum(int(np.count_nonzero(render.mask)) for render in renders)
+    pixels = pixels_shown(both, renders)
+    assert len(mesh.vertices) == 2562
+    assert pixels.sum() == pytest.approx(shown, rel=0.005)
+    assert (pixels[2562:] == 0).all()
+    one = pixels_shown(mesh, renders[:1])
+    towards = mesh.vertices @ (renders[0].camera.position / np.linalg.norm(renders[0].camera.position)) / RADIUS
+    assert one[towards > 0.95].mean() > 2 * one[(towards > 0.3) & (towards < 0.5)].mean()
+    assert (one[towards < -0.1] == 0).all()
+    hold = hold_of(pixels)
+    assert (hold[2562:] == LEAST_HOLD * HOLD).all()
+    assert hold[pixels > pixels.mean()] == pytest.approx((HOLD * pixels / pixels.mean())[pixels > pixels.mean()])
+
+
+def test_what_much_depth_shows_gives_way_less() -> None:
+    """Both poles are pulled alike; round one there are four times as many pixels as round the other."""
+    mesh = ball(1.0)
+    bending = laplacian(mesh)
+    top, bottom = int(mesh.vertices[:, 1].argmax()), int(mesh.vertices[:, 1].argmin())
+    pull = Pull(np.array([top, bottom]), np.full(2, -0.5), np.full(2, 800.0))
+    pixels = np.where(mesh.vertices[:, 1] > 0, 16.0, 4.0)
+    nothing = np.zeros(len(pixels))
+    offset = fit_offset([pull], nothing, (bending.T @ bending).tocsr(), hold_of(pixels), 800.0)
+    assert 0 < offset[top] < 0.9 * offset[bottom]
+    far = (
+        offset[mesh.vertices[:, 1] > 0.5].sum() - offset[top],
+        offset[mesh.vertices[:, 1] < -0.5].sum() - offset[bottom],
+    )
+    assert far[0] < 0.7 * far[1]
 
 
 def test_a_ball_fused_too_small_meets_its_outlines(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
@@ -365,7 +403,8 @@ def test_a_system_that_is_not_a_number_has_no_solution() -> None:
     mesh = ball(1.0)
     bending = laplacian(mesh)
     pull = Pull(np.array([3]), np.array([np.nan]), np.array([800.0]))
-    offset = fit_offset([pull], np.zeros(len(mesh.vertices)), (bending.T @ bending).tocsr(), 800.0)
+    nothing = np.zeros(len(mesh.vertices))
+    offset = fit_offset([pull], nothing, (bending.T @ bending).tocsr(), np.ones(len(nothing)), 800.0)
     assert np.isnan(offset).all()
 
 
