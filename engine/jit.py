@@ -71,12 +71,37 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value]:
-    """`[function(item) for item in items]`, on threads; the order is the items'. Must not be nested."""
-    threads = thread_count()
+    """`[function(item) for item in items]`, on threads; the order is the items'.
+
+    Of several that raise, the first one's error is raised, and what had not begun by then is left out. The caller is
+    one of the threads, and takes what the others have not taken: a future for each item would cost more than short
+    kernels take, and waiting for none that has not begun, calls from within others can't wait for each other.
+    """
     work = list(items)
-    if threads == 1 or len(work) < 2:
+    helpers = min(thread_count(), len(work)) - 1
+    if helpers < 1:
         return [function(item) for item in work]
-    return list(_pool(threads).map(function, work))
+    results: dict[int, Value] = {}
+    errors: dict[int, BaseException] = {}
+    left = iter(range(len(work)))
+
+    def take() -> None:
+        for index in left:
+            try:
+                results[index] = function(work[index])
+            except BaseException as error:
+                errors[index] = error
+                for _ in left:
+                    pass
+
+    helping = [_pool(thread_count()).submit(take) for _ in range(helpers)]
+    try:
+        take()
+    finally:
+        wait([helper for helper in helping if not helper.cancel()])
+    if errors:
+        raise errors[min(errors)]
+    return [results[index] for index in range(len(work))]
 
 
 @contextmanager

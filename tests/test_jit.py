@@ -7,7 +7,7 @@ import pytest
 from config.errors import Cancelled
 from config.sections import Engine
 from engine import machine
-from engine.jit import beside
+from engine.jit import beside, parallel_map
 from engine.progress import Checkpoint
 
 
@@ -20,6 +20,54 @@ def threads(request: pytest.FixtureRequest):
     machine.use(Engine(threads=request.param))
     yield request.param
     machine.use(Engine())
+
+
+def test_a_map_keeps_its_items_order(threads: int) -> None:
+    assert parallel_map(lambda item: item * item, range(1000)) == [item * item for item in range(1000)]
+    assert parallel_map(str, ()) == []
+
+
+def test_a_map_is_done_on_several_threads_of_which_one_is_the_caller_s() -> None:
+    machine.use(Engine(threads=2))
+    try:
+        met = threading.Barrier(2)
+
+        def meet(_: int) -> int:
+            met.wait(10)
+            return threading.get_ident()
+
+        found = parallel_map(meet, range(2))
+        assert len(set(found)) == 2
+        assert threading.get_ident() in found
+    finally:
+        machine.use(Engine())
+
+
+def test_the_first_item_s_error_is_raised_whichever_came_first(threads: int) -> None:
+    later, begun = threading.Event(), list[int]()
+
+    def fails(item: int) -> None:
+        begun.append(item)
+        if item == 0 and threads > 1:
+            later.wait(10)
+        if item == 1:
+            later.set()
+        raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match="item 0"):
+        parallel_map(fails, range(100))
+    assert len(begun) <= 2, "what had not begun is left out"
+
+
+def test_maps_within_maps_do_not_wait_for_each_other(threads: int) -> None:
+    def inner(item: int) -> int:
+        return sum(parallel_map(lambda part: item * part, range(10)))
+
+    done: list[list[int]] = []
+    whole = threading.Thread(target=lambda: done.append(parallel_map(inner, range(50))), daemon=True)
+    whole.start()
+    whole.join(30)
+    assert done == [[45 * item for item in range(50)]]
 
 
 def test_what_runs_beside_hands_on_its_value(threads: int) -> None:

@@ -108,7 +108,7 @@ def gather_rows(
     found: Array,
     sums: Array,
 ) -> int:
-    """What the faces of rows first_row..end_row need of their pixels, for `scatter_faces`; returns how many those are.
+    """What the faces of rows first_row..end_row need of their pixels, for `sum_to_corners`; returns how many those are.
 
     With q = M^-1 p and b = q/sum(q), dq = -M^-1 dM q: of each face the sums of e_k·(x, y, 1), e = d loss/dq. A clamped
     weight has no gradient. gradient: [H, W, 4], of which the first two count, those of the weights of corners 0 and 1.
@@ -165,24 +165,35 @@ def gather_rows(
 
 
 @jit
-def scatter_faces(
-    faces: Array, inverse: Array, found: Array, sums: Array, count: int, height: int, width: int, out: Array
-) -> None:
-    """From `gather_rows` to d loss/d position_clip, added to out [V, 4] float64."""
+def sum_to_corners(inverse: Array, found: Array, sums: Array, count: int, height: int, width: int) -> None:
+    """Turn `gather_rows`' sums [S, 9], in place, into d loss/d (x, y, w), in clip space, of the three corners."""
     hw, hh = 0.5 * width, 0.5 * height
     for s in range(count):
-        face = found[s]
-        g, e = inverse[face], sums[s]
+        g, e = inverse[found[s]], sums[s]
+        e0, e1, e2, e3, e4, e5, e6, e7, e8 = e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7], e[8]
         for j in range(3):
-            x = y = w = 0.0
-            for k in range(3):
-                t = g[3 * j] * e[3 * k] + g[3 * j + 1] * e[3 * k + 1] + g[3 * j + 2] * e[3 * k + 2]
-                x, y, w = x - t * g[3 * k], y - t * g[3 * k + 1], w - t * g[3 * k + 2]
+            t = g[3 * j] * e0 + g[3 * j + 1] * e1 + g[3 * j + 2] * e2
+            x, y, w = 0.0 - t * g[0], 0.0 - t * g[1], 0.0 - t * g[2]
+            t = g[3 * j] * e3 + g[3 * j + 1] * e4 + g[3 * j + 2] * e5
+            x, y, w = x - t * g[3], y - t * g[4], w - t * g[5]
+            t = g[3 * j] * e6 + g[3 * j + 1] * e7 + g[3 * j + 2] * e8
+            x, y, w = x - t * g[6], y - t * g[7], w - t * g[8]
             # homogeneous pixel positions are (x + w)·W/2, (y + w)·H/2, w
+            e[3 * j] = x * hw
+            e[3 * j + 1] = y * hh
+            e[3 * j + 2] = w + x * hw + y * hh
+
+
+@jit
+def scatter_faces(faces: Array, found: Array, sums: Array, count: int, out: Array) -> None:
+    """Add what `sum_to_corners` made of `count` faces to out [V, 4] float64, d loss/d position_clip."""
+    for s in range(count):
+        face = found[s]
+        for j in range(3):
             v = faces[face, j]
-            out[v, 0] += x * hw
-            out[v, 1] += y * hh
-            out[v, 3] += w + x * hw + y * hh
+            out[v, 0] += sums[s, 3 * j]
+            out[v, 1] += sums[s, 3 * j + 1]
+            out[v, 3] += sums[s, 3 * j + 2]
 
 
 @jit_element

@@ -120,10 +120,12 @@ def _to_vertices(triangles: NDArray[np.int32], face_index: Array, inverse: Array
     def band(rows: tuple[int, int]) -> tuple[Array, Array, int]:
         most = min(len(triangles), (rows[1] - rows[0]) * width)
         slot, found, sums = np.full(len(triangles), -1, np.int32), np.empty(most, np.int32), np.empty((most, 9))
-        return found, sums, geometry_kernels.gather_rows(inverse, face_index, gradient, *rows, slot, found, sums)
+        count = geometry_kernels.gather_rows(inverse, face_index, gradient, *rows, slot, found, sums)
+        geometry_kernels.sum_to_corners(inverse, found, sums, count, height, width)
+        return found, sums, count
 
     for found, sums, count in parallel_map(band, row_bands(height, _PARTS)):
-        geometry_kernels.scatter_faces(triangles, inverse, found, sums, count, height, width, out)
+        geometry_kernels.scatter_faces(triangles, found, sums, count, out)
 
 
 class _Interpolate(Function):

@@ -77,7 +77,12 @@ def _snap(
     count = len(position_clip)
     xy, inverse_w = np.zeros((count, 2), np.int64), np.zeros(count, np.float64)
     usable = np.empty(count, np.bool_)
-    kernels.setup_vertices(position_clip, size_px[0], size_px[1], xy, inverse_w, usable)
+
+    def snap(part: tuple[int, int]) -> None:
+        some = slice(*part)
+        kernels.setup_vertices(position_clip[some], *size_px, xy[some], inverse_w[some], usable[some])
+
+    parallel_map(snap, row_bands(count))
     return xy, inverse_w, usable
 
 
@@ -109,7 +114,11 @@ def setup(position_clip: Float32, faces: Int32, size_px: tuple[int, int]) -> Set
         xy, inverse_w, usable = (np.concatenate(pair) for pair in zip((xy, inverse_w, usable), extra, strict=True))
         clipped_face, clipped_weights = parts.face, np.ascontiguousarray(parts.weights[:, :, :2])
     spans = np.empty((len(triangles), 2), np.int32)
-    kernels.find_spans(xy, usable, triangles, size_px[0], size_px[1], spans)
+
+    def find(part: tuple[int, int]) -> None:
+        kernels.find_spans(xy, usable, triangles[slice(*part)], *size_px, spans[slice(*part)])
+
+    parallel_map(find, row_bands(len(triangles)))
     return Setup(position_clip, faces, size_px, xy, inverse_w, usable, spans, triangles, clipped_face, clipped_weights)
 
 
