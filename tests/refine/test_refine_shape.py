@@ -315,6 +315,25 @@ def test_creases_that_the_depth_contradicts_are_given_up(
     assert np.abs(radii(found.mesh) - RADIUS).max() < 0.002 * RADIUS
 
 
+def test_creases_that_are_given_up_leave_time_for_the_outlines(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, now_s, over = ball(0.99 * RADIUS), [0.0], list[bool]()
+    fitted = stage._fitted
+
+    def watched(start: Mesh, held: stage._Held, checkpoint: Callable[[float], None]) -> stage._Fitted | None:
+        now_s[0] = 8.0
+        over.append(held.over())
+        return fitted(start, held, checkpoint)
+
+    monkeypatch.setattr(stage, "sharpened", lambda mesh: (Mesh(1.1 * mesh.vertices, mesh.faces), 0.5))
+    monkeypatch.setattr(stage, "_fitted", watched)
+    found = refine(seen, small, budget_s=10.0, clock=lambda: now_s[0])
+    assert (over[0], over[-1]) == (True, False)
+    assert found.creases == 0
+    assert found.steps > 0
+
+
 def test_a_step_that_tears_the_mesh_is_not_taken(
     seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
