@@ -19,6 +19,7 @@ class Preset(Table):
     refine_s: Annotated[float, Field(ge=0, le=86_400)]
     texture_steps: Annotated[int, Field(ge=0, le=100)]
     texture_s: Annotated[float, Field(ge=0, le=86_400)]
+    materials_s: Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Draft(Preset):
@@ -45,6 +46,9 @@ class Draft(Preset):
     texture_s: Annotated[float, Field(ge=0, le=86_400)] = 10
     """Seconds of fitting the texture at quality `draft`: no step is begun later."""
 
+    materials_s: Annotated[float, Field(ge=0, le=86_400)] = 120
+    """Seconds of taking light and looks apart at quality `draft`: after that the texture stays as baked."""
+
 
 class Standard(Preset):
     """What a job gets that asks for nothing."""
@@ -70,6 +74,9 @@ class Standard(Preset):
     texture_s: Annotated[float, Field(ge=0, le=86_400)] = 30
     """Seconds of fitting the texture at quality `standard`: no step is begun later."""
 
+    materials_s: Annotated[float, Field(ge=0, le=86_400)] = 240
+    """Seconds of taking light and looks apart at quality `standard`: after that the texture stays as baked."""
+
 
 class High(Preset):
     """As good as it gets."""
@@ -94,6 +101,9 @@ class High(Preset):
 
     texture_s: Annotated[float, Field(ge=0, le=86_400)] = 180
     """Seconds of fitting the texture at quality `high`: no step is begun later."""
+
+    materials_s: Annotated[float, Field(ge=0, le=86_400)] = 900
+    """Seconds of taking light and looks apart at quality `high`: after that the texture stays as baked."""
 
 
 class Qualities(Table):

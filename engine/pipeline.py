@@ -35,14 +35,14 @@ from engine.models.reconviagen.job import Generated, Generation, note_on
 from engine.outcome import Made, better_first, job_json
 from engine.preview import write_contact_sheet, write_previews
 from engine.progress import Checkpoint, OnProgress, ShouldCancel, Tracker
-from engine.quality import MEANING, Evaluation, cameras_json, dump, evaluate, quality_json
-from engine.refine import refine_shape, refine_texture
+from engine.quality import MEANING, Evaluation, as_it_is, cameras_json, dump, evaluate, quality_json
+from engine.refine import Refined, refine_shape, refine_texture
 from engine.register import register
 from engine.report import Subject, write_report
 from engine.segment import Segmentation, segment
 from engine.staging import staged_folder, storage_error
 from engine.surface import extract_surface
-from engine.texture import texture
+from engine.texture import Texturing, texture
 from engine.warmup import compile_ahead
 
 log = structlog.get_logger(__name__)
@@ -219,27 +219,42 @@ def _make(
         mesh = refinement.mesh
         bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *refinement.notes()))
         machine.release_memory()
-    with tracker.stage("texture") as checkpoint:
+
+    def bake(bundle: Bundle, checkpoint: Checkpoint) -> tuple[Texturing, Refined | None]:
+        """The texture, from the views or from others of the same object."""
+        views = (bundle, segmentation, calibration, registrations)
         size_px = asked.texture_size_px or preset.texture_size_px
         baking = 0.5 if preset.texture_steps else 1.0
         texturing = texture(mesh, *views, size_px, lambda fraction: checkpoint(baking * fraction))
         machine.release_memory()
-        fitted = None
-        if preset.texture_steps:
-            fitted = refine_texture(
-                texturing.textured,
-                *views,
-                preset.texture_steps,
-                lambda fraction: checkpoint(0.5 + 0.5 * fraction),
-                preset.texture_s,
-            )
-            texturing = dataclasses.replace(texturing, textured=fitted.textured)
+        if not preset.texture_steps:
+            return texturing, None
+        fitted = refine_texture(
+            texturing.textured,
+            *views,
+            preset.texture_steps,
+            lambda fraction: checkpoint(0.5 + 0.5 * fraction),
+            preset.texture_s,
+        )
+        return dataclasses.replace(texturing, textured=fitted.textured), fitted
+
+    with tracker.stage("texture") as checkpoint:
+        texturing, fitted = bake(bundle, checkpoint)
+        if fitted is not None:
             bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *fitted.notes()))
     machine.release_memory()
     textured, materials = texturing.textured, None
     if asked.materials == "separated":
         with tracker.stage("materials") as checkpoint:
-            materials = separate(texturing, *views, depth, asked.seed, checkpoint)
+            materials = separate(
+                texturing,
+                *views,
+                depth,
+                lambda dull, checkpoint: bake(dull, checkpoint)[0],
+                asked.seed,
+                checkpoint,
+                preset.materials_s,
+            )
         textured = materials.textured
         bundle = dataclasses.replace(bundle, notes=(*bundle.notes, materials.note))
         machine.release_memory()
@@ -250,7 +265,7 @@ def _make(
     with beside(lambda checkpoint: write_previews(delivered, folder, checkpoint)) as previewed:
         with tracker.stage("quality") as checkpoint:
             scored = materials.as_photographed(delivered) if materials else delivered
-            evaluation = evaluate(scored, *views, depth, checkpoint)
+            evaluation = evaluate(scored, *views, depth, checkpoint, materials.finish if materials else as_it_is)
             files += write_contact_sheet(evaluation, folder)
             facts = materials.facts if materials else None
             if facts and scored is not delivered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.materials.evidence import Evidence
+from engine.materials.gloss import FEW, Shine
 from engine.materials.views import Agreement
 
 LEAST_CONTRAST: Final = 1.15
@@ -14,6 +15,11 @@ LEAST_AGREEMENT: Final = 0.5
 LEAST_DIRECTIONS: Final = 3
 MOST_WITH_CAMERA: Final = 0.35
 _NOTICED: Final = 0.05
+LEAST_SHINE: Final = 0.01
+LEAST_SHINE_EXPLAINED: Final = 0.5
+MOST_APART: Final = 0.12
+REFLECTANCE: Final = (0.01, 0.1)
+"""Of what is no metal, with room for what the light's strength is off by."""
 
 
 def refusal(evidence: Evidence, views: Agreement) -> str | None:
@@ -31,3 +37,30 @@ def refusal(evidence: Evidence, views: Agreement) -> str | None:
             "so it belongs to the looks"
         )
     return None
+
+
+def matt_because(shine: Shine) -> str | None:
+    """Why the surface is taken for matt, as the end of a sentence; None where its roughness is told."""
+    if shine.places < FEW:
+        return f"only {shine.places} places are seen well by two views"
+    if shine.difference < LEAST_SHINE:
+        return "places look alike from two sides"
+    if shine.explained < LEAST_SHINE_EXPLAINED:
+        return (
+            "a gloss explains too little of what views of the same places differ by "
+            f"({100 * max(shine.explained, 0):.0f} %; at least {100 * LEAST_SHINE_EXPLAINED:.0f} % are wanted)"
+        )
+    if abs(shine.halves[0] - shine.halves[1]) > MOST_APART:
+        return f"two halves of the surface tell {shine.halves[0]:.2f} and {shine.halves[1]:.2f}"
+    return None
+
+
+def metal_because(reflectance: float) -> str | None:
+    """Why a gloss is not delivered as one of plastics or varnish; None where it is."""
+    low, high = REFLECTANCE
+    if low <= reflectance <= high:
+        return None
+    return (
+        f"it would reflect {100 * reflectance:.1f} % from the front; what is no metal reflects about 4 %, and which "
+        "parts are metal can't be told"
+    )

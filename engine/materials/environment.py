@@ -52,6 +52,23 @@ def received(normals: NDArray[np.floating[Any]]) -> Float:
     return np.asarray(share / share.sum(1, keepdims=True))
 
 
+@cache
+def points(fine: int) -> tuple[Float, Float, NDArray[np.int64]]:
+    """Directions [M, 3] and solid angles [M] of 6 x fine x fine points, and which patch [M] each is in."""
+    middle = (np.arange(fine) + 0.5) * 2 / fine - 1
+    v, u = np.meshgrid(middle, middle, indexing="ij")
+    row, column = np.meshgrid(*[np.arange(fine) * SIDE // fine] * 2, indexing="ij")
+    directions = np.concatenate(
+        [
+            (towards + u[..., None] * right + v[..., None] * down).reshape(-1, 3)
+            for towards, right, down in np.array(_AXES, np.float64)
+        ]
+    )
+    length = np.linalg.norm(directions, axis=1)
+    patch = (np.arange(len(FACES))[:, None, None] * SIDE + row) * SIDE + column
+    return directions / length[:, None], (2 / fine) ** 2 / length**3, patch.reshape(-1)
+
+
 def main_direction(radiance: Float) -> Float:
     """[3] unit vector towards where most light comes from: the mean direction of radiance [96, 3]."""
     directions, angles = patches()

@@ -46,11 +46,7 @@ class Evidence:
 
 def weigh(samples: SurfaceSamples, light: Light, seed: int) -> Evidence:
     """Test `light`, fitted to all of `samples`, by fits to halves of them."""
-    rng = np.random.default_rng(seed + 1)
-    low, high = samples.position.min(0), samples.position.max(0)
-    cell = np.floor((samples.position - low) / max(float((high - low).max()), 1e-12) * CELLS).astype(np.int64)
-    number = (cell * np.array([1, CELLS + 1, (CELLS + 1) ** 2])).sum(1)
-    half = (rng.permutation((CELLS + 1) ** 3) % 2)[number]
+    half = halves(samples.position, seed)
     before = samples.brightness_change
     cosine = samples.turn
     turned, level = cosine < math.cos(math.radians(TURNED_DEG)), cosine > math.cos(math.radians(LEVEL_DEG))
@@ -81,6 +77,15 @@ def weigh(samples: SurfaceSamples, light: Light, seed: int) -> Evidence:
         _directions(samples),
         max(0.0, 1 - apart / amount) if amount > 1e-6 else 0.0,
     )
+
+
+def halves(position: Float, seed: int) -> NDArray[np.int64]:
+    """[N] 0 or 1, by cells of the surface at positions [N, 3]."""
+    rng = np.random.default_rng(seed + 1)
+    low, high = position.min(0), position.max(0)
+    cell = np.floor((position - low) / max(float((high - low).max()), 1e-12) * CELLS).astype(np.int64)
+    number = (cell * np.array([1, CELLS + 1, (CELLS + 1) ** 2])).sum(1)
+    return np.asarray((rng.permutation((CELLS + 1) ** 3) % 2)[number])
 
 
 def typical(values: Float, weight: Float) -> float:

@@ -91,6 +91,41 @@ def divide_texels(texture: Array, shading: Array, decoded: Array, encoded: Array
 
 
 @jit
+def reflect_patches(
+    normals: Array, towards: Array, directions: Array, angles: Array, patch: Array, roughness: float, f0: float,
+    out: Array,
+) -> None:  # fmt: skip
+    """Add to out [N, K] how much of each patch's radiance a varnish reflects towards the camera.
+
+    The microfacet model of glTF 2.0: GGX (Walter et al., 2007) with alpha = roughness squared, Smith's
+    height-correlated shadowing (Heitz, 2014), Schlick's Fresnel term. normals, towards: [N, 3] float64, unit, the
+    latter to the camera. directions: [M, 3], angles: [M] float64 solid angles, patch: [M] int64, of the parts that are
+    summed. f0: reflected from the front.
+    """
+    a2 = roughness**4
+    for i in range(len(normals)):
+        nv = normals[i, 0] * towards[i, 0] + normals[i, 1] * towards[i, 1] + normals[i, 2] * towards[i, 2]
+        if nv <= 0:
+            continue
+        nv = max(nv, 1e-3)
+        shadow_v = math.sqrt(nv * nv * (1 - a2) + a2)
+        for k in range(len(directions)):
+            nl = normals[i, 0] * directions[k, 0] + normals[i, 1] * directions[k, 1] + normals[i, 2] * directions[k, 2]
+            if nl <= 0:
+                continue
+            hx = towards[i, 0] + directions[k, 0]
+            hy = towards[i, 1] + directions[k, 1]
+            hz = towards[i, 2] + directions[k, 2]
+            length = math.sqrt(max(hx * hx + hy * hy + hz * hz, 1e-12))
+            nh = (nl + nv) / length
+            grazing = 1 - length / 2  # 1 - v·h: |v + l| = 2 cos of half the angle between
+            spread = nh * nh * (a2 - 1) + 1
+            fresnel = f0 + (1 - f0) * grazing * grazing * grazing * grazing * grazing
+            shadow = nl * shadow_v + nv * math.sqrt(nl * nl * (1 - a2) + a2)
+            out[i, patch[k]] += a2 * fresnel * nl * angles[k] / (2 * math.pi * spread * spread * shadow)
+
+
+@jit
 def add_detail(
     points: Array,
     normals: Array,

@@ -37,6 +37,12 @@ _NOT_BURNT: Final = 99.5
 _EVENNESS: Final = 1e-4
 _WHITENESS: Final = 1e-3
 """Priors on the logarithm of each patch's radiance, against the mean absolute difference of the pairs."""
+_LESS_EVEN: Final = 1e-5
+"""The first where a gloss tells of the light too: a lamp's reflection is as sharp as the surface is smooth."""
+_TRIES: Final = 12
+"""Dampings of a step, each 8 times the last; with views, 5 were too few now and then, and a fit stopped halfway."""
+_VIEWS: Final = 0.2
+"""How much what views differ by counts, against the pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,22 @@ class Light:
         return Light(self.radiance * factor, self.occlusion)
 
 
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """What two views differ by at the same places: looks are the same in both, what is reflected isn't.
+
+    change: [P, 3] float64, of linear light. reflected: [P, 96], of what a patch of radiance 1 would send to the two.
+    Both over how bright the place is.
+    """
+
+    change: Float
+    reflected: Float
+
+    def only(self, chosen: NDArray[np.bool_]) -> Differences:
+        """The same at some of the places."""
+        return Differences(self.change[chosen], self.reflected[chosen])
+
+
 def even() -> Light:
     """Light of 1 from all sides."""
     return Light(np.ones((len(patches()[0]), 3)), 0.0)
@@ -77,31 +99,83 @@ def fit_light(samples: SurfaceSamples, *, colour: bool = True) -> Light:
     exposed for that; and no looks are brighter than white.
     colour: False for the mean of the channels alone. The same samples give the same light.
     """
+    return _exposed(samples, _channels(samples, colour, None))[0]
+
+
+def fit_light_and_gloss(samples: SurfaceSamples, views: Differences) -> tuple[Light, Float]:
+    """The same where the surface is known to reflect: the light that leaves the least of both.
+
+    samples: of looks under the light, what is reflected taken off. Returns the light, and the strength [3] of what is
+    reflected of it over what is reflected in `views`: there the light is as strong as it is, not as is taken for white.
+    """
+    return _exposed(samples, _channels(samples, True, views))
+
+
+def _channels(samples: SurfaceSamples, colour: bool, views: Differences | None) -> Light:
     at = received(samples.normal)
     log_open = np.log(samples.openness)
     brightness = np.log(samples.linear)
-    theta, occlusion = _fit(samples, at, log_open, brightness.mean(1), None, 0.0)
-    channels = np.repeat(theta[:, None], 3, 1)
+    grey = None if views is None else _grey(views)
+    found = _fit(samples, at, log_open, brightness.mean(1), None, 0.0, grey)
+    channels = np.repeat(found.theta[:, None], 3, 1)
     if colour:
         for k in range(3):
-            channels[:, k] = _fit(samples, at, log_open, brightness[:, k], theta, occlusion)[0]
+            own = None if views is None else (views.change[:, k], views.reflected)
+            channels[:, k] = _fit(samples, at, log_open, brightness[:, k], found.theta, found.occlusion, own).theta
+    return Light(np.exp(channels), found.occlusion)
+
+
+def _grey(views: Differences) -> tuple[Float, Float]:
+    return views.change.mean(1), views.reflected
+
+
+def _exposed(samples: SurfaceSamples, light: Light) -> tuple[Light, Float]:
+    """The light as strong and as white as is assumed; and by what [3] it is weaker so than it was."""
     # White from all sides together: a tint that lies on everything can't be told from the looks, and counts to them.
-    radiance = np.exp(channels)
     solid = patches()[1] / patches()[1].sum()
-    radiance /= (radiance * solid[:, None]).sum(0)
-    light = Light(radiance, occlusion)
-    shade = light.shading(samples.normal, samples.openness)
-    light = light.scaled(1 / float(np.percentile(shade.mean(1), _FULL)))
-    looks = samples.linear / light.shading(samples.normal, samples.openness)
-    return light.scaled(max(1.0, float(np.percentile(looks.max(1), _NOT_BURNT))))
+    white = (light.radiance * solid[:, None]).sum(0)
+    exposed = Light(light.radiance / white, light.occlusion)
+    shade = exposed.shading(samples.normal, samples.openness)
+    factor = 1 / float(np.percentile(shade.mean(1), _FULL))
+    exposed = exposed.scaled(factor)
+    looks = samples.linear / exposed.shading(samples.normal, samples.openness)
+    more = max(1.0, float(np.percentile(looks.max(1), _NOT_BURNT)))
+    return exposed.scaled(more), white / (factor * more)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """theta: [96], logarithms of radiance. occlusion: the exponent. cost: what is left, the priors included."""
+
+    theta: Float
+    occlusion: float
+    cost: float
+
+    def unexplained(self, views: Differences) -> Float:
+        """[P] what the light's reflection leaves of what views differ by, on the mean of the channels."""
+        change, reflected = _grey(views)
+        return np.asarray(change - reflected @ np.exp(self.theta))
+
+
+def fit_grey(samples: SurfaceSamples, views: Differences | None, at: Float) -> Solution:
+    """The light on the mean of the channels, as strong as it reflects. at: `received` at the samples."""
+    brightness = np.log(samples.linear).mean(1)
+    return _fit(samples, at, np.log(samples.openness), brightness, None, 0.0, None if views is None else _grey(views))
 
 
 def _fit(
-    samples: SurfaceSamples, at: Float, log_open: Float, brightness: Float, prior: Float | None, occlusion: float
-) -> tuple[Float, float]:
-    """[96] logarithms of radiance, and the occlusion's exponent, by reweighted Gauss-Newton steps, damped.
+    samples: SurfaceSamples,
+    at: Float,
+    log_open: Float,
+    brightness: Float,
+    prior: Float | None,
+    occlusion: float,
+    views: tuple[Float, Float] | None = None,
+) -> Solution:
+    """By reweighted Gauss-Newton steps, damped.
 
     at: `received` at the samples. prior: logarithms to stay near, and to start from; with it `occlusion` is kept.
+    views: change [Q] and reflected [Q, 96] of one channel, as in `Differences`.
     """
     i, j, weight = samples.first, samples.second, samples.weight / samples.weight.sum()
     count, patch_count = at.shape
@@ -110,34 +184,50 @@ def _fit(
         shape=(len(i), count),
     )
     change, opening = brightness[i] - brightness[j], log_open[i] - log_open[j]
-    target = np.zeros(patch_count) if prior is None else prior
-    stiffness = np.full(patch_count, _EVENNESS if prior is None else _WHITENESS)
-    theta, a = target.copy(), occlusion
+    seen, mirrored = views or (np.zeros(0), np.zeros((0, patch_count)))
+    share = _VIEWS / max(len(seen), 1)
+    evenness = _EVENNESS if views is None else _LESS_EVEN
+    stiffness = np.full(patch_count, evenness if prior is None else _WHITENESS)
+    theta, a = np.zeros(patch_count) if prior is None else prior.copy(), occlusion
     free = prior is None
 
-    def residual(theta: Float, a: float) -> Float:
-        e = np.log(at @ np.exp(theta))
-        return np.asarray(change - (e[i] - e[j]) - a * opening)
+    def target(theta: Float) -> Float | float:
+        if prior is not None:
+            return prior
+        return 0.0 if views is None else float(theta.mean())  # a reflection is as strong as its light
 
-    def cost(r: Float, theta: Float) -> float:
-        return float((weight * np.sqrt(r * r + _L1 * _L1)).sum() + (stiffness * (theta - target) ** 2).sum())
+    def residual(theta: Float, a: float) -> tuple[Float, Float]:
+        radiance = np.exp(theta)
+        e = np.log(at @ radiance)
+        return np.asarray(change - (e[i] - e[j]) - a * opening), np.asarray(seen - mirrored @ radiance)
+
+    def cost(r: tuple[Float, Float], theta: Float) -> float:
+        left = float((weight * np.sqrt(r[0] * r[0] + _L1 * _L1)).sum()) + float(
+            share * np.sqrt(r[1] * r[1] + _L1 * _L1).sum()
+        )
+        return left + float((stiffness * (theta - target(theta)) ** 2).sum())
 
     r = residual(theta, a)
     best, damping = cost(r, theta), 1e-4
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if views is None else 2 * _ROUNDS):
         radiance = np.exp(theta)
         slope = at * radiance / (at @ radiance)[:, None]
         if free:
             slope = np.concatenate([slope, log_open[:, None]], 1)
-        v = weight / np.sqrt(r * r + _L1 * _L1)
+        v = weight / np.sqrt(r[0] * r[0] + _L1 * _L1)
         # The pairs' weighted differences as a graph Laplacian: far fewer products than pair by pair.
         laplacian = incidence.T @ incidence.multiply(v[:, None]).tocsr()
         matrix = slope.T @ (laplacian @ slope)
-        gradient = slope.T @ (incidence.T @ (v * r))
-        gradient[:patch_count] -= 2 * stiffness * (theta - target)
+        gradient = slope.T @ (incidence.T @ (v * r[0]))
+        if views is not None:
+            steep = mirrored * radiance
+            u = share / np.sqrt(r[1] * r[1] + _L1 * _L1)
+            matrix[:patch_count, :patch_count] += steep.T @ (steep * u[:, None])
+            gradient[:patch_count] += steep.T @ (u * r[1])
+        gradient[:patch_count] -= 2 * stiffness * (theta - target(theta))
         matrix[np.arange(patch_count), np.arange(patch_count)] += 2 * stiffness
         gained = 0.0
-        for _ in range(5):
+        for _ in range(5 if views is None else _TRIES):
             damped = (
                 matrix + damping * np.eye(len(matrix)) * (np.trace(matrix) / len(matrix)) + 1e-12 * np.eye(len(matrix))
             )
@@ -154,4 +244,4 @@ def _fit(
             damping *= 8
         if gained < 2e-4 * best:
             break
-    return theta, a
+    return Solution(theta, a, best)

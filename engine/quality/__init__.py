@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.quality.closeup import Closeup
 from engine.quality.compare import REASON, Comparison, compare
 from engine.quality.documents import cameras_json, dump, quality_json, schema, verdict_on, versions
-from engine.quality.score import Evaluation, Figures, Thumbnails, ViewFigures, evaluate
+from engine.quality.score import Evaluation, Figures, Thumbnails, ViewFigures, as_it_is, evaluate
 from engine.quality.verdict import MEANING, Verdict, judge
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Thumbnails",
     "Verdict",
     "ViewFigures",
+    "as_it_is",
     "cameras_json",
     "compare",
     "dump",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
-from engine.camera import Registration
+from engine.camera import Camera, Registration
 from engine.jit import parallel_map, row_bands, thread_count
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
@@ -122,6 +122,11 @@ class Evaluation:
         return Figures(self.mean(lambda v: getattr(v, name).psnr), self.mean(lambda v: getattr(v, name).ssim))
 
 
+def as_it_is(picture: Render, camera: Camera) -> Render:
+    """A render to which nothing is to be added."""
+    return picture
+
+
 def evaluate(
     textured: TexturedMesh,
     bundle: Bundle,
@@ -130,10 +135,12 @@ def evaluate(
     registrations: Mapping[ViewName, Registration],
     depth: Mapping[ViewName, NDArray[np.float32]],
     checkpoint: Checkpoint = lambda fraction: None,
+    finish: Callable[[Render, Camera], Render] = as_it_is,
 ) -> Evaluation:
     """Score `textured`, the mesh as read back from mesh.glb.
 
-    depth: [h, w] planar z for each view in world units, 0 = background, at the depth renders' size.
+    depth: [h, w] planar z for each view in world units, 0 = background, at the depth renders' size. finish: adds to a
+    render what the texture can't hold, as what its surface reflects to that camera.
     """
     facts = mesh_facts(textured.mesh)
     views: dict[ViewName, ViewFigures] = {}
@@ -150,7 +157,7 @@ def evaluate(
     for index, name in enumerate(VIEW_NAMES):
         checkpoint(index / len(VIEW_NAMES))
         camera = calibration.cameras[name].scaled_to(bundle.rgb_size_px).registered(registrations[name])
-        picture = render_textured(textured, camera, SUPERSAMPLE, with_depth=False)
+        picture = finish(render_textured(textured, camera, SUPERSAMPLE, with_depth=False), camera)
         checkpoint((index + 0.4) / len(VIEW_NAMES))
         compared = compare(picture, bundle.rgb[name], segmentation.rgb_alpha[name])
         checkpoint((index + 0.9) / len(VIEW_NAMES))

@@ -69,7 +69,7 @@ def lit(
         cosine = np.maximum(n @ towards, 0)[:, None]
         diffuse = diffuse + cosine * np.array(lamp.colour)
         if lighting.roughness is not None:
-            gloss = gloss + _varnish(n, view, towards, lighting.roughness)[:, None] * np.array(lamp.colour)
+            gloss = gloss + varnish(n, view, towards, lighting.roughness)[:, None] * np.array(lamp.colour)
     shade = np.zeros((fine, fine, 7))
     shade[covered] = np.concatenate([diffuse, gloss, np.ones((len(n), 1))], 1)
     mean = shade.reshape(size, 2, size, 2, 7).sum((1, 3))
@@ -82,10 +82,17 @@ def lit(
     return Render(rgb.astype(np.float32), picture.coverage, picture.depth)
 
 
-def _varnish(
-    normal: NDArray[np.float64], view: NDArray[np.float64], towards: NDArray[np.float64], roughness: float
+def varnish(
+    normal: NDArray[np.float64],
+    view: NDArray[np.float64],
+    towards: NDArray[np.float64],
+    roughness: float,
+    reflectance: float = 0.04,
 ) -> NDArray[np.float64]:
-    """[N] what a lamp of irradiance π adds by reflection."""
+    """[N] what a lamp adds by reflection that makes a matt white surface facing it show 1.
+
+    normal, view: [N, 3] unit, towards: [3]. reflectance: from the front.
+    """
     half = view + towards
     half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-9)
     nl, nv = np.maximum(normal @ towards, 0), np.maximum((normal * view).sum(1), 1e-3)
@@ -93,5 +100,5 @@ def _varnish(
     a2 = roughness**4
     spread = a2 / (np.pi * (nh * nh * (a2 - 1) + 1) ** 2)
     seen = nl * np.sqrt(nv * nv * (1 - a2) + a2) + nv * np.sqrt(nl * nl * (1 - a2) + a2)
-    fresnel = 0.04 + 0.96 * (1 - vh) ** 5
+    fresnel = reflectance + (1 - reflectance) * (1 - vh) ** 5
     return np.asarray(np.where(nl > 0, np.pi * spread * fresnel * nl * 0.5 / np.maximum(seen, 1e-9), 0))
