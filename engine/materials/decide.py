@@ -16,7 +16,7 @@ LEAST_DIRECTIONS: Final = 3
 MOST_WITH_CAMERA: Final = 0.35
 _NOTICED: Final = 0.05
 LEAST_SHINE: Final = 0.01
-LEAST_SHINE_EXPLAINED: Final = 0.5
+LEAST_SHINE_EXPLAINED: Final = 0.45
 MOST_APART: Final = 0.12
 REFLECTANCE: Final = (0.01, 0.1)
 """Of what is no metal, with room for what the light's strength is off by."""

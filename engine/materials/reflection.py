@@ -71,21 +71,19 @@ def added(shape: Shape, camera: Camera, gloss: Gloss, radiance: Float) -> tuple[
 
     What hollows hide of the surroundings is not mirrored. radiance: [96, 3] of the light as delivered.
     """
-    mesh = shape.mesh
-    corners = mesh.faces.reshape(-1)
-    position = mesh.vertices[corners]
+    vertex, normal, faces = shape.spots
+    position = shape.mesh.vertices[vertex]
     towards = camera.position - position
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    at_corner = np.empty((len(corners), 3), np.float32)
-    flat, step = shape.normals.reshape(-1, 3), 65_536
-    for first in range(0, len(corners), step):  # [N, 96] of all at once would be large
+    at_spot = np.empty((len(vertex), 3), np.float32)
+    step = 65_536
+    for first in range(0, len(vertex), step):  # [N, 96] of all at once would be large
         part = slice(first, first + step)
-        sent = reflected(flat[part], towards[part], gloss.roughness) @ (radiance * gloss.strength)
-        at_corner[part] = sent * shape.openness[corners[part], None]
+        sent = reflected(normal[part], towards[part], gloss.roughness) @ (radiance * gloss.strength)
+        at_spot[part] = sent * shape.openness[vertex[part], None]
     size = camera.size_px
-    faces = np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
     fragments = rasterize(to_clip(position, camera), faces, (size, size))
-    return interpolate(at_corner, fragments, faces), fragments.covered
+    return interpolate(at_spot, fragments, faces), fragments.covered
 
 
 def without_gloss(rgb: NDArray[np.uint8], gloss: NDArray[np.float32], there: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,17 @@ class Shape:
     normals: Float32
     openness: NDArray[np.float64]
     known: Float32
+
+    @cached_property
+    def spots(self) -> tuple[NDArray[np.int64], Float32, NDArray[np.int32]]:
+        """Corners that are the same place and face the same way, once: vertex [K], normal [K, 3], and faces [F, 3]."""
+        corner = np.concatenate(
+            [self.mesh.faces.reshape(-1, 1).astype(np.int32), self.normals.reshape(-1, 3).view(np.int32)], 1
+        )
+        whole = np.ascontiguousarray(corner).view(np.dtype((np.void, corner.itemsize * 4))).reshape(-1)
+        _, first, at = np.unique(whole, return_index=True, return_inverse=True)
+        vertex, normal = self.mesh.faces.reshape(-1)[first].astype(np.int64), self.normals.reshape(-1, 3)[first]
+        return vertex, normal, np.ascontiguousarray(at.reshape(-1, 3), np.int32)
 
 
 def vertices_known(mesh: Mesh, face_confidence: Float32, least: float) -> Float32:

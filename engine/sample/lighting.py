@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.camera import Camera
 from engine.mesh import Mesh
+from engine.occlusion import sky_directions
 from engine.render import Render, interpolate, rasterize, to_clip
 from engine.sample.shapes import Vector
 from engine.srgb import decode_srgb, encode_srgb
@@ -70,6 +72,9 @@ def lit(
         diffuse = diffuse + cosine * np.array(lamp.colour)
         if lighting.roughness is not None:
             gloss = gloss + varnish(n, view, towards, lighting.roughness)[:, None] * np.array(lamp.colour)
+    if lighting.roughness is not None:
+        sheen = np.interp((n * view).sum(1), *_sheen(lighting.roughness))[:, None]
+        gloss = gloss + values[covered][:, 3:4] * sheen * np.array(lighting.ambient)
     shade = np.zeros((fine, fine, 7))
     shade[covered] = np.concatenate([diffuse, gloss, np.ones((len(n), 1))], 1)
     mean = shade.reshape(size, 2, size, 2, 7).sum((1, 3))
@@ -80,6 +85,16 @@ def lit(
     looks = decode_srgb(rgb[there] / np.maximum(coverage[there], 1e-6))
     rgb[there] = encode_srgb(looks * mean[there][:, :3] + mean[there][:, 3:6]) * coverage[there]
     return Render(rgb.astype(np.float32), picture.coverage, picture.depth)
+
+
+@cache
+def _sheen(roughness: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosines to the camera, and what the varnish reflects at them of a light of 1 from all sides: many lamps' sum."""
+    cosine = np.linspace(0.05, 1, 24)
+    view = np.stack([np.sqrt(1 - cosine**2), np.zeros(24), cosine], 1)
+    normal = np.tile([0.0, 0.0, 1.0], (24, 1))
+    lamps = sky_directions(8000)
+    return cosine, np.asarray(sum(varnish(normal, view, lamp, roughness) for lamp in lamps) * 4 / len(lamps))
 
 
 def varnish(

@@ -73,3 +73,25 @@ def test_an_unlit_sample_stays_as_it_is(tmp_path: Path) -> None:
     assert not {"texture_ks.png", "light.json"} & set(asked.files)
     figures = ("psnr", "ssim", "on_white", "foreground", "inside", "views")
     assert all(asked.quality[key] == baked.quality[key] for key in figures)
+
+
+@pytest.mark.slow
+def test_highlights_are_taken_off_a_varnished_sample(tmp_path: Path) -> None:
+    """Its lamps are two points, of which the patches make wide ones."""
+    bundle = make_sample(tmp_path / "sample", "teapot", size_px=512, light="glossy")
+    truth = tmp_path / "sample" / "ground_truth"
+    baked, separated = (run(bundle, tmp_path / name, name) for name in ("baked", "separated"))
+    before, after = looks_error(baked.out, truth), looks_error(separated.out, truth)
+    gloss = separated.quality["materials"]["gloss"]
+    inside = [result.quality["inside"]["psnr"] for result in (baked, separated)]
+    print(f"looks off by {before:.1f} % baked, {after:.1f} % separated; inside {inside}; {gloss}")
+    assert gloss["estimated"]
+    assert gloss["roughness"] == pytest.approx(0.35, abs=0.1)
+    assert after < 0.65 * before
+    assert inside[1] > inside[0] - 1
+    for name in ("quality", "light", "job"):
+        document = json.loads((separated.out / f"{name}.json").read_text())
+        jsonschema.Draft202012Validator(schema(name)).validate(document)  # type: ignore[arg-type]
+    roughness = np.asarray(Image.open(separated.out / "texture_ks.png"))[..., 1]
+    assert np.unique(roughness).tolist() == [round(255 * gloss["roughness"])]
+    assert "Roughness: estimated" in (separated.out / "report.html").read_text()
