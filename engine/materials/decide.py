@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.materials.evidence import Evidence
-from engine.materials.gloss import FEW, Shine
+from engine.materials.gloss import FEW, LEAST_SHINE, Shine
 from engine.materials.views import Agreement
 
 LEAST_CONTRAST: Final = 1.15
@@ -15,7 +15,6 @@ LEAST_AGREEMENT: Final = 0.5
 LEAST_DIRECTIONS: Final = 3
 MOST_WITH_CAMERA: Final = 0.35
 _NOTICED: Final = 0.05
-LEAST_SHINE: Final = 0.01
 LEAST_SHINE_EXPLAINED: Final = 0.45
 MOST_APART: Final = 0.12
 REFLECTANCE: Final = (0.01, 0.1)

@@ -30,6 +30,8 @@ LEAST_COSINE: Final = 0.3
 FEW: Final = 500
 MOST: Final = 6_000
 """Places to compare."""
+LEAST_SHINE: Final = 0.01
+"""Of what views differ by, in shares of brightness: below, nothing is looked for."""
 ROUGHNESSES: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95)
 CALM: Final = 75.0
 """Percentile of the unevenness of a place's surroundings, in colour and in shape: of the others, which are edges and
@@ -111,6 +113,9 @@ def find_gloss(
     """Fit a roughness to each half of the surface, and test each fit on the other."""
     if len(places.sample) < FEW:
         return Shine(len(places.sample), 0.0, 0.0, 1.0, (1.0, 1.0))
+    difference = typical(places.change.mean(1), np.ones(len(places.sample)))
+    if difference < LEAST_SHINE:
+        return Shine(len(places.sample), difference, 0.0, 1.0, (1.0, 1.0))
     some, half = _fewer(samples, seed), halves(samples.position, seed)[places.sample]
     pairs_half = halves(some.position, seed)
     known = {r: differences(places, samples, r) for r in ROUGHNESSES}
