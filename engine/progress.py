@@ -51,13 +51,21 @@ class Tracker:
         self._fraction = 0.0
         self.timings_s: dict[str, float] = {}
 
+    def weigh(self, shares: dict[str, float]) -> None:
+        """Take other shares, once the job's options tell which stages are to come; what is over is among them."""
+        self._replan(list(shares.items()))
+
     def expect(self, seconds: Sequence[tuple[str, float]]) -> None:
         """Take another plan, once the job's options and this machine tell what is to come.
 
         seconds: each stage's name and how long it is expected to take, in their order, those that are over included; a
         name that comes twice is a stage that runs twice. The time left is told from now on.
         """
-        self._plan, self._in_seconds = list(seconds), True
+        self._in_seconds = True
+        self._replan(list(seconds))
+
+    def _replan(self, plan: list[tuple[str, float]]) -> None:
+        self._plan = plan
         self._begun = [index for index, (name, _) in enumerate(self._plan) if name in self.timings_s]
 
     @contextmanager

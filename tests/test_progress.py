@@ -1,6 +1,9 @@
 import pytest
 
 from config.errors import Cancelled, TimedOut
+from config.job import JobOptions
+from config.sections import Settings
+from engine.pipeline import _SHARES, _shares
 from engine.progress import Progress, Tracker
 
 
@@ -54,6 +57,31 @@ def test_another_plan_tells_the_time_left_at_once_and_the_bar_stays() -> None:
     assert fractions == pytest.approx([0.998, 0.999])
     assert seen[-1].fraction == pytest.approx(1.0)
     assert t.timings_s.keys() == {"a", "long", "b"}
+
+
+def test_stages_that_a_job_has_not_are_not_waited_for() -> None:
+    seen: list[Progress] = []
+    now = [0.0]
+    t = tracker(seen, [False], now)
+    with t.stage("a"):
+        now[0] = 2.0
+    assert seen[-1].fraction == pytest.approx(0.25)
+    t.weigh({"a": 1.0, "c": 1.0})
+    with t.stage("c"):
+        assert seen[-1].fraction == pytest.approx(0.5)
+        assert seen[-1].eta_s == pytest.approx(2.0)
+    assert seen[-1].fraction == pytest.approx(1.0)
+
+
+def test_the_bar_counts_the_stages_that_the_options_ask_for() -> None:
+    quality = Settings().quality
+    draft, standard = (_shares(JobOptions(quality=q), getattr(quality, q)) for q in ("draft", "standard"))
+    assert set(standard) - set(draft) == {"refine"}
+    assert draft["texture"] < standard["texture"]
+    apart = _shares(JobOptions(materials="separated"), quality.standard)
+    assert {name: share for name, share in apart.items() if name not in standard}.keys() == {"materials"}
+    assert apart["materials"] > 0
+    assert list(apart) == [name for name in _SHARES if name in apart], "in the order that they run"
 
 
 def test_cancel_is_felt_at_the_next_checkpoint() -> None:

@@ -97,7 +97,7 @@ def shine_of(scene: Made) -> Shine:
 
 @pytest.mark.parametrize(
     ("kind", "roughness"),
-    [("soft", 0.5)] + [
+    [pytest.param("soft", 0.5, marks=pytest.mark.ci)] + [
         pytest.param(kind, r, marks=pytest.mark.slow)
         for kind, r in (("soft", 0.3), ("soft", 0.7), ("spotty", 0.3), ("spotty", 0.5), ("spotty", 0.7))
     ],
@@ -123,6 +123,14 @@ def test_a_known_roughness_is_found_and_the_highlights_leave_the_looks(kind: str
     after = looks_error(np.maximum(scene.samples.linear - sent, 1e-3) / light.shading(n, o), scene.looks)
     print("looks off by", before, after)
     assert after < before
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("roughness", [None, 0.5], ids=["matt", "glossy"])
+def test_no_gloss_is_made_of_a_lamp_that_goes_round_with_the_camera(roughness: float | None) -> None:
+    shine = shine_of(made("soft", roughness, carried=True))
+    assert shine.difference > 0.1
+    assert "too little" in str(matt_because(shine))
 
 
 @pytest.mark.parametrize("kind", ["soft", pytest.param("spotty", marks=pytest.mark.slow)])
