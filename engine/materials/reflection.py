@@ -26,7 +26,7 @@ from engine.srgb import decode_srgb, encode_srgb
 Float = NDArray[np.float64]
 
 F0: Final = 0.04
-"""Of glass, varnish, plastics, at 1.5 times light's slowness; glTF has it for all that is no metal."""
+"""Of a refractive index of 1.5, as glass, varnish and plastics have; glTF has it for all that is no metal."""
 LEAST_LEFT: Final = 0.25
 """Of a pixel's light: reflections that are taken for stronger than they are leave no black spots."""
 FINE: Final = 32
