@@ -94,14 +94,19 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> li
                 for _ in left:
                     pass
 
-    helping = [_pool(thread_count()).submit(take) for _ in range(helpers)]
+    helping = [_pool(thread_count() - 1).submit(take) for _ in range(helpers)]
     try:
-        take()
-    finally:
-        wait([helper for helper in helping if not helper.cancel()])
-    if errors:
-        raise errors[min(errors)]
-    return [results[index] for index in range(len(work))]
+        try:
+            take()
+        finally:
+            wait([helper for helper in helping if not helper.cancel()])
+        if errors:
+            raise errors[min(errors)]
+        return [results[index] for index in range(len(work))]
+    finally:  # an error holds this frame, and what has not begun is held by the pool until one of its threads is free
+        errors.clear()
+        results.clear()
+        work.clear()
 
 
 @contextmanager

@@ -254,23 +254,31 @@ def _make(
         return dataclasses.replace(texturing, textured=fitted.textured), fitted
 
     with tracker.stage("texture") as checkpoint:
-        texturing, fitted = bake(bundle, checkpoint)
+        baked = [bake(bundle, checkpoint)]
+        texturing, fitted = baked[0]
         if fitted is not None:
             bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *fitted.notes()))
     machine.release_memory()
     textured, materials = texturing.textured, None
     if asked.materials == "separated":
+
+        def rebake(dull: Bundle, checkpoint: Checkpoint) -> Texturing:
+            baked.append(bake(dull, checkpoint))
+            return baked[-1][0]
+
         with tracker.stage("materials") as checkpoint:
             materials = separate(
                 texturing,
                 *views,
                 depth,
-                lambda dull, checkpoint: bake(dull, checkpoint)[0],
+                rebake,
                 asked.seed,
                 checkpoint,
                 preset.materials_s,
             )
         textured = materials.textured
+        if materials.rebaked:
+            texturing, fitted = baked[-1]
         bundle = dataclasses.replace(bundle, notes=(*bundle.notes, materials.note))
         machine.release_memory()
     with tracker.stage("export"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -60,14 +62,38 @@ def test_the_first_item_s_error_is_raised_whichever_came_first(threads: int) -> 
 
 
 def test_maps_within_maps_do_not_wait_for_each_other(threads: int) -> None:
-    def inner(item: int) -> int:
-        return sum(parallel_map(lambda part: item * part, range(10)))
+    """Five deep, from four threads at once: more of them wait than the pool has threads."""
 
-    done: list[list[int]] = []
-    whole = threading.Thread(target=lambda: done.append(parallel_map(inner, range(50))), daemon=True)
-    whole.start()
-    whole.join(30)
-    assert done == [[45 * item for item in range(50)]]
+    def deep(levels: int) -> int:
+        return sum(parallel_map(lambda _: deep(levels - 1), range(4))) if levels else 1
+
+    done: list[int] = []
+    callers = [threading.Thread(target=lambda: done.append(deep(5)), daemon=True) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert done == [4**5] * 4
+
+
+def test_what_failed_is_held_by_nobody(threads: int) -> None:
+    class Large:
+        pass
+
+    item = Large()
+    gone = weakref.ref(item)
+
+    def fails(_: Large) -> None:
+        raise ValueError
+
+    gc.disable()  # or cycles would be found some time
+    try:
+        with pytest.raises(ValueError, match="^$"):
+            parallel_map(fails, [item, item, item])
+        del item
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_what_runs_beside_hands_on_its_value(threads: int) -> None:

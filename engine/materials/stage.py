@@ -69,6 +69,11 @@ class Materials:
     facts: dict[str, Any]
     note: str
 
+    @property
+    def rebaked(self) -> bool:
+        """Whether the texture comes from views without their highlights."""
+        return self.under is not None and self.under.gloss is not None
+
     def as_photographed(self, delivered: TexturedMesh) -> TexturedMesh:
         """The model as read back from mesh.glb, under the estimated light: what can be compared with the views."""
         if self.under is None:
@@ -119,7 +124,7 @@ def separate(
 
     def in_time(fraction: float) -> None:
         checkpoint(fraction)
-        if clock() - began_s > budget_s:
+        if fraction < 1 and clock() - began_s > budget_s:  # at 1 there is nothing left to leave out
             raise _OutOfTimeError
 
     try:
@@ -269,8 +274,10 @@ def _shine(
     again = rebake(replace(views.bundle, rgb=dull), lambda done: checkpoint(0.6 + 0.15 * done))
     clear = take_samples(again.textured, shape.normals, shape.openness, again.face_confidence, seed)
     if clear is not None:
-        reflected, strength = fit_light_and_gloss(clear, between)
-    return _Shine(again.textured, reflected, Gloss(shine.roughness, strength), shine, None)
+        light, strength = fit_light_and_gloss(clear, between)
+        if metal_because(Gloss(shine.roughness, strength).reflectance) is None:
+            reflected, gloss = light, Gloss(shine.roughness, strength)
+    return _Shine(again.textured, reflected, gloss, shine, None)
 
 
 def _baked(textured: TexturedMesh, reason: str, figures: dict[str, Any]) -> Materials:

@@ -130,6 +130,7 @@ def test_a_known_roughness_is_found_and_the_highlights_leave_the_looks(kind: str
 def test_no_gloss_is_made_of_a_lamp_that_goes_round_with_the_camera(roughness: float | None) -> None:
     shine = shine_of(made("soft", roughness, carried=True))
     assert shine.difference > 0.1
+    assert shine.explained < 0.03, "what is fitted to one half says nothing of the other"
     assert "too little" in str(matt_because(shine))
 
 
@@ -141,9 +142,28 @@ def test_a_matt_surface_stays_matt(kind: str) -> None:
 
 
 def test_what_is_no_varnish_is_not_said_to_be_one() -> None:
-    assert metal_because(0.04) is None
+    assert metal_because(0.011) is metal_because(0.04) is metal_because(0.099) is None
     assert "6" in str(metal_because(0.6))
-    assert metal_because(0.001) is not None
+    assert metal_because(0.009) is not None
+    assert metal_because(0.101) is not None
+
+
+def test_hollows_mirror_as_much_less_as_they_are_open() -> None:
+    scene = made("soft", None)
+    places = compare(scene.samples, scene.observed, 0)
+    hollow = dataclasses.replace(scene.samples, openness=np.full(len(scene.samples.openness), 0.5))
+    free, dim = (differences(places, samples, 0.5).reflected for samples in (scene.samples, hollow))
+    assert free.max() > 0
+    assert dim == pytest.approx(0.5 * free)
+    ball = sample_scene("sphere", size_px=64, grid=32, light="none").truth.mesh
+    camera = Camera.from_fov(40.0, 64, look_at(np.array([0, 0, 1.0]), np.zeros(3), np.array([0, 1.0, 0])))
+    count = len(ball.vertices)
+    free_view, dim_view = (
+        added(Shape(ball, corner_normals(ball), openness, np.ones(count, np.float32)), camera, Gloss(0.5, np.ones(3)),
+              np.ones((96, 3)))[0] for openness in (np.ones(count), np.full(count, 0.5))
+    )  # fmt: skip
+    assert free_view.max() > 0.03
+    assert dim_view == pytest.approx(0.5 * free_view, abs=1e-6)
 
 
 def test_each_reason_to_call_it_matt_is_given() -> None:
@@ -152,10 +172,14 @@ def test_each_reason_to_call_it_matt_is_given() -> None:
     for change, words in (
         ({"places": 20}, "only 20 places"),
         ({"difference": 0.002}, "alike"),
-        ({"explained": 0.3}, "30 %"),
-        ({"halves": (0.3, 0.6)}, "0.30 and 0.60"),
+        ({"explained": 0.44}, "44 %"),
+        ({"halves": (0.4, 0.53)}, "0.40 and 0.53"),
     ):
         assert words in str(matt_because(dataclasses.replace(sure, **change)))  # type: ignore[arg-type]
+    assert (
+        matt_because(dataclasses.replace(sure, places=500, difference=0.011, explained=0.46, halves=(0.4, 0.51)))
+        is None
+    )
 
 
 def test_few_places_tell_nothing_and_cost_nothing() -> None:

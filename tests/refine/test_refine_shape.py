@@ -146,12 +146,15 @@ def test_vertices_are_held_by_the_pixels_of_depth_that_show_them(
     assert len(mesh.vertices) == 2562
     assert pixels.sum() == pytest.approx(shown, rel=0.005)
     assert (pixels[2562:] == 0).all()
+    half = renders[0].mask & (np.arange(renders[0].camera.size_px) < renders[0].camera.size_px / 2)
+    assert pixels_shown(mesh, [replace(renders[0], mask=half)]).sum() == pytest.approx(half.sum(), rel=0.01)
     one = pixels_shown(mesh, renders[:1])
     towards = mesh.vertices @ (renders[0].camera.position / np.linalg.norm(renders[0].camera.position)) / RADIUS
     assert one[towards > 0.95].mean() > 2 * one[(towards > 0.3) & (towards < 0.5)].mean()
     assert (one[towards < -0.1] == 0).all()
     hold = hold_of(pixels)
     assert (hold[2562:] == LEAST_HOLD * HOLD).all()
+    assert hold.min() > 0, "or the system would have no solution there"
     assert hold[pixels > pixels.mean()] == pytest.approx((HOLD * pixels / pixels.mean())[pixels > pixels.mean()])
 
 
