@@ -128,18 +128,30 @@ def separate(
             raise _OutOfTimeError
 
     try:
-        return _separated(texturing, bundle, segmentation, calibration, registrations, depth, rebake, seed, in_time)
+        views = _Views(bundle, segmentation, calibration, registrations)
+        return _separated(texturing, views, depth, rebake, seed, in_time)
     except _OutOfTimeError:
         reason = f"taking it out was not done within the {budget_s:g} s that the settings allow (materials_s)"
         return _baked(texturing.textured, reason, {})
 
 
+class _Views(NamedTuple):
+    """The views and what is known of them."""
+
+    bundle: Bundle
+    segmentation: Segmentation
+    calibration: Calibration
+    registrations: Mapping[ViewName, Registration]
+
+    def camera(self, view: ViewName) -> Camera:
+        """In RGB pixels."""
+        camera = self.calibration.cameras[view].scaled_to(self.bundle.rgb_size_px)
+        return camera.registered(self.registrations.get(view, Registration()))
+
+
 def _separated(
     texturing: Texturing,
-    bundle: Bundle,
-    segmentation: Segmentation,
-    calibration: Calibration,
-    registrations: Mapping[ViewName, Registration],
+    views: _Views,
     depth: Mapping[ViewName, Float32],
     rebake: Rebake,
     seed: int,
@@ -156,21 +168,19 @@ def _separated(
     samples = take_samples(textured, normals, openness, texturing.face_confidence, seed)
     if samples is None:
         return _baked(textured, "too little of the surface is seen well enough to tell a light by", {})
-    observed = observe(samples, mesh, bundle, segmentation, calibration, registrations)
-    views = agreement(observed)
+    observed = observe(samples, mesh, *views)
+    alike = agreement(observed)
     checkpoint(0.25)
     light = fit_light(samples)
     checkpoint(0.3)
     evidence = weigh(samples, light, seed)
     checkpoint(0.35)
-    figures: dict[str, Any] = {"evidence": asdict(evidence), "views_agreement": asdict(views)}
-    reason = refusal(evidence, views)
+    figures: dict[str, Any] = {"evidence": asdict(evidence), "views_agreement": asdict(alike)}
+    reason = refusal(evidence, alike)
     if reason is not None:
         return _baked(textured, reason, figures)
     shape = Shape(mesh, normals, openness, vertices_known(mesh, texturing.face_confidence, SEEN_COSINE))
-    found = _shine(
-        samples, observed, light, shape, texturing, _Views(bundle, calibration, registrations), rebake, seed, checkpoint
-    )
+    found = _shine(samples, observed, light, shape, texturing, views, rebake, seed, checkpoint)
     textured, light, gloss = found.textured, found.light, found.gloss
     roughness = ROUGHNESS if gloss is None else gloss.roughness
     size_px = textured.texture_kd.shape[0]
@@ -184,7 +194,7 @@ def _separated(
     split = split_at_seams(textured)
     tangents = corner_tangents(split.position, split.normal, split.uv, split.faces)
     checkpoint(0.9)
-    bumps = bake_normals(mesh, normal_float32(mesh), tangents, fragments, calibration.cameras, depth)
+    bumps = bake_normals(mesh, normal_float32(mesh), tangents, fragments, views.calibration.cameras, depth)
     ks = _packed(openness, mesh.faces, fragments, roughness)
     for image in (bumps, ks):
         pad(image, covered, rings)
@@ -222,16 +232,6 @@ def _separated(
     maps = MaterialMaps(ks, bumps, tangents)
     under = Under(light, shade, shape, gloss)
     return Materials(replace(textured, texture_kd=kd, maps=maps), "separated", under, facts, note)
-
-
-class _Views(NamedTuple):
-    bundle: Bundle
-    calibration: Calibration
-    registrations: Mapping[ViewName, Registration]
-
-    def camera(self, view: ViewName) -> Camera:
-        camera = self.calibration.cameras[view].scaled_to(self.bundle.rgb_size_px)
-        return camera.registered(self.registrations.get(view, Registration()))
 
 
 class _Shine(NamedTuple):

@@ -14,7 +14,7 @@ from config.job import JobOptions
 from engine import Result, reconstruct
 from engine.camera import Camera
 from engine.export import load_glb
-from engine.quality import schema
+from engine.quality.documents import SchemaName, schema
 from engine.render import render_textured
 from engine.sample import make_sample
 from engine.srgb import decode_srgb
@@ -43,6 +43,12 @@ def run(bundle: Path, out: Path, materials: str) -> Result:
     return reconstruct(bundle, out, JobOptions.model_validate(options))
 
 
+def documents_are_valid(out: Path) -> None:
+    documents: tuple[SchemaName, ...] = ("quality", "light", "job")
+    for name in documents:
+        jsonschema.Draft202012Validator(schema(name)).validate(json.loads((out / f"{name}.json").read_text()))
+
+
 @pytest.mark.slow
 def test_light_is_taken_out_of_a_lit_sample(tmp_path: Path) -> None:
     bundle = make_sample(tmp_path / "sample", "teapot", size_px=512, light="studio")
@@ -56,9 +62,7 @@ def test_light_is_taken_out_of_a_lit_sample(tmp_path: Path) -> None:
     assert {"texture_ks.png", "texture_normal.png", "light.json"} <= set(separated.files)
     assert separated.quality["inside"]["psnr"] > baked.quality["inside"]["psnr"] - 1
     assert materials["unlit"]["inside"]["psnr"] < separated.quality["inside"]["psnr"] - 3
-    for name in ("quality", "light", "job"):
-        document = json.loads((separated.out / f"{name}.json").read_text())
-        jsonschema.Draft202012Validator(schema(name)).validate(document)  # type: ignore[arg-type]
+    documents_are_valid(separated.out)
     assert "materials" not in baked.quality
     assert "light was taken out" in (separated.out / "report.html").read_text()
 
@@ -89,9 +93,7 @@ def test_highlights_are_taken_off_a_varnished_sample(tmp_path: Path) -> None:
     assert gloss["roughness"] == pytest.approx(0.35, abs=0.1)
     assert after < 0.65 * before
     assert inside[1] > inside[0] - 1
-    for name in ("quality", "light", "job"):
-        document = json.loads((separated.out / f"{name}.json").read_text())
-        jsonschema.Draft202012Validator(schema(name)).validate(document)  # type: ignore[arg-type]
+    documents_are_valid(separated.out)
     roughness = np.asarray(Image.open(separated.out / "texture_ks.png"))[..., 1]
     assert np.unique(roughness).tolist() == [round(255 * gloss["roughness"])]
     assert "Roughness: estimated" in (separated.out / "report.html").read_text()
