@@ -23,18 +23,25 @@ REFLECTANCE: Final = (0.01, 0.1)
 
 def refusal(evidence: Evidence, views: Agreement) -> str | None:
     """Why the light stays in the texture, as the end of a sentence; None where it can be told from the looks."""
-    if evidence.directions < LEAST_DIRECTIONS:
-        return "the surface faces too few directions to tell a light by"
-    if views.difference > _NOTICED and views.with_camera > MOST_WITH_CAMERA:
-        return "the light goes round with the camera: neighbouring views show the same places in different light"
-    if evidence.turned < LEAST_TURNED or evidence.contrast < LEAST_CONTRAST:
-        return "there is no light to separate: places of like colour are equally bright whichever way they face"
+    if (reason := absence(evidence, views)) is not None:
+        return reason
     if evidence.explained < LEAST_EXPLAINED or evidence.agreement < LEAST_AGREEMENT:
         return (
             "no one light explains how brightness changes with the direction that the surface faces "
             f"({100 * max(evidence.explained, 0):.0f} % of it; at least {100 * LEAST_EXPLAINED:.0f} % are wanted), "
             "so it belongs to the looks"
         )
+    return None
+
+
+def absence(evidence: Evidence, views: Agreement) -> str | None:
+    """Of the reasons those that a gloss is none for: without highlights the texture would give them all the same."""
+    if evidence.directions < LEAST_DIRECTIONS:
+        return "the surface faces too few directions to tell a light by"
+    if views.difference > _NOTICED and views.with_camera > MOST_WITH_CAMERA:
+        return "the light goes round with the camera: neighbouring views show the same places in different light"
+    if evidence.turned < LEAST_TURNED or evidence.contrast < LEAST_CONTRAST:
+        return "there is no light to separate: places of like colour are equally bright whichever way they face"
     return None
 
 

@@ -16,7 +16,7 @@ from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Camera, Registration
 from engine.export.layout import normal_float32, split_at_seams
-from engine.materials.decide import matt_because, metal_because, refusal
+from engine.materials.decide import absence, matt_because, metal_because, refusal
 from engine.materials.environment import FACES, SIDE, main_direction
 from engine.materials.evidence import weigh
 from engine.materials.gloss import Shine, compare, differences, find_gloss
@@ -176,12 +176,19 @@ def _separated(
     evidence = weigh(samples, light, seed)
     checkpoint(0.35)
     figures: dict[str, Any] = {"evidence": asdict(evidence), "views_agreement": asdict(alike)}
-    reason = refusal(evidence, alike)
+    reason = absence(evidence, alike)
     if reason is not None:
         return _baked(textured, reason, figures)
     shape = Shape(mesh, normals, openness, vertices_known(mesh, texturing.face_confidence, SEEN_COSINE))
     found = _shine(samples, observed, light, shape, texturing, views, rebake, seed, checkpoint)
     textured, light, gloss = found.textured, found.light, found.gloss
+    if found.clear is not None:
+        # Highlights are looks to a light that knows of none, and the sharper the pictures, the more there are of them.
+        evidence = weigh(found.clear, light, seed)
+        figures["evidence"] = asdict(evidence)
+    reason = refusal(evidence, alike)
+    if reason is not None:
+        return _baked(texturing.textured, reason, figures)
     roughness = ROUGHNESS if gloss is None else gloss.roughness
     size_px = textured.texture_kd.shape[0]
     fragments = atlas_fragments(textured.uv.astype(np.float64) * size_px, textured.faces_uv, size_px)
@@ -235,9 +242,13 @@ def _separated(
 
 
 class _Shine(NamedTuple):
-    """The texture without highlights, the light, and how the surface reflects it; or as they were, and why (`matt`)."""
+    """The texture without highlights, samples of it, the light, and how the surface reflects it.
+
+    Or the first and third as they were, and why (`matt`).
+    """
 
     textured: TexturedMesh
+    clear: SurfaceSamples | None
     light: Light
     gloss: Gloss | None
     shine: Shine
@@ -260,13 +271,13 @@ def _shine(
     shine = find_gloss(samples, places, seed, lambda done: checkpoint(0.35 + 0.25 * done))
     matt = matt_because(shine)
     if matt is not None:
-        return _Shine(texturing.textured, light, None, shine, matt)
+        return _Shine(texturing.textured, None, light, None, shine, matt)
     between = differences(places, samples, shine.roughness)
     reflected, strength = fit_light_and_gloss(samples, between)
     gloss = Gloss(shine.roughness, strength)
     matt = metal_because(gloss.reflectance)
     if matt is not None:
-        return _Shine(texturing.textured, light, None, shine, matt)
+        return _Shine(texturing.textured, None, light, None, shine, matt)
     dull = {}
     for view, picture in views.bundle.rgb.items():
         dull[view] = without_gloss(picture, *added(shape, views.camera(view), gloss, reflected.radiance))
@@ -277,7 +288,7 @@ def _shine(
         light, strength = fit_light_and_gloss(clear, between)
         if metal_because(Gloss(shine.roughness, strength).reflectance) is None:
             reflected, gloss = light, Gloss(shine.roughness, strength)
-    return _Shine(again.textured, reflected, gloss, shine, None)
+    return _Shine(again.textured, clear, reflected, gloss, shine, None)
 
 
 def _baked(textured: TexturedMesh, reason: str, figures: dict[str, Any]) -> Materials:
