@@ -28,6 +28,7 @@ from engine.render import Render, look_at
 from engine.sample import sample_scene
 from engine.sample.lighting import varnish
 from engine.segment import segment
+from engine.srgb import decode_srgb
 from engine.texture import texture
 from tests.materials.test_materials_light import looks_error, patchwork
 
@@ -241,6 +242,41 @@ def test_a_highlight_is_taken_off_a_view_and_put_on_a_render() -> None:
     assert np.abs(again[there].astype(int) - 128).max() <= 2
     assert np.array_equal(again[~there], picture[~there])
     assert dataclasses.replace(under, gloss=None).shining(matt, camera) is matt
+
+
+def test_a_highlight_takes_three_quarters_of_a_view_at_most() -> None:
+    """What is brighter than the picture itself is a lamp taken for too strong: some looks are left."""
+    grey = np.full((1, 1, 3), 120, np.uint8)
+    left = without_gloss(grey, np.full((1, 1, 3), 9, np.float32), np.ones((1, 1), np.bool_))
+    assert decode_srgb(left / 255) == pytest.approx(0.25 * decode_srgb(grey / 255), rel=0.03)
+
+
+def test_uneven_places_are_not_compared() -> None:
+    """Where neighbours differ in colour or bend away, a pixel's shift would be taken for gloss."""
+    scene = made("soft", None)
+    position, rng = scene.samples.position, np.random.default_rng(0)
+    loud = position[:, 0] > np.percentile(position[:, 0], 85)
+    speckled = scene.samples.linear * np.exp(np.where(loud, rng.choice([-0.5, 0.5], len(loud)), 0))[:, None]
+    crumpled = scene.samples.normal + np.where(loud[:, None], rng.normal(0, 0.4, (len(loud), 3)), 0)
+    crumpled /= np.linalg.norm(crumpled, axis=1, keepdims=True)
+    for samples in (
+        dataclasses.replace(scene.samples, linear=speckled), dataclasses.replace(scene.samples, normal=crumpled)
+    ):  # fmt: skip
+        chosen = compare(samples, scene.observed, 0).sample
+        assert loud[chosen].mean() < 0.02
+        assert len(np.unique(chosen)) > 0.3 * len(loud)
+    assert loud[compare(scene.samples, scene.observed, 0).sample].mean() > 0.05
+
+
+def test_corners_of_a_box_are_shaded_once_for_each_side() -> None:
+    vertices = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
+    quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
+    box = Mesh(vertices, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))], np.int32))
+    normals = np.repeat(box.face_normals()[:, None], 3, 1).astype(np.float32)
+    vertex, normal, faces = Shape(box, normals, np.ones(8), np.ones(8, np.float32)).spots
+    assert len(vertex) == 24
+    assert np.array_equal(vertex[faces], box.faces)
+    assert np.array_equal(normal[faces], normals)
 
 
 def clock(*at_s: float) -> Iterator[float]:

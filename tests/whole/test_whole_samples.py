@@ -103,6 +103,18 @@ def test_a_gpu_that_is_asked_for_is_missed_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_taking_the_light_out_gets_the_time_that_the_preset_has(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*arguments: object) -> None:
+        raise ZeroDivisionError(f"within {arguments[-1]} s")
+
+    monkeypatch.setattr("engine.pipeline.separate", late)
+    options = JobOptions.model_validate({"quality": "draft", "materials": "separated"})
+    with pytest.raises(ModelFailed, match="within 17"):
+        reconstruct(small, tmp_path / "out", options, settings=Settings(quality={"draft": {"materials_s": 17}}))
+
+
 def test_a_fault_of_the_engine_is_reported_as_one(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("no light")
