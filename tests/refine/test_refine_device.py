@@ -188,7 +188,8 @@ def test_memory_that_runs_out_leaves_more_on_the_host(monkeypatch: pytest.Monkey
             )
         peaks[held] = memory.peak_bytes
     assert peaks[5] - peaks[2] > 200_000
-    with capture_logs() as logs, Memory(peaks[2]) as memory:
+    between = (peaks[2] + peaks[5]) // 2  # when threads let go of a tensor differs from run to run
+    with capture_logs() as logs, Memory(between) as memory:
         found = fit()
     assert [each["event"] for each in logs] == ["texture_fit.device", "gpu.with_less"]
     assert "CUDA out of memory" in logs[1]["reason"]
