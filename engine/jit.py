@@ -83,12 +83,12 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> li
         return [function(item) for item in work]
     results: dict[int, Value] = {}
     errors: dict[int, BaseException] = {}
-    left = iter(range(len(work)))
+    left, to_do = iter(range(len(work))), [function]
 
     def take() -> None:
         for index in left:
             try:
-                results[index] = function(work[index])
+                results[index] = to_do[0](work[index])
             except BaseException as error:
                 errors[index] = error
                 for _ in left:
@@ -107,6 +107,7 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item]) -> li
         errors.clear()
         results.clear()
         work.clear()
+        to_do.clear()
 
 
 @contextmanager

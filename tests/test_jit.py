@@ -96,6 +96,40 @@ def test_what_failed_is_held_by_nobody(threads: int) -> None:
         gc.enable()
 
 
+def test_what_a_map_computes_with_is_held_by_nobody_afterwards() -> None:
+    """Not even by the pool, whose threads may all be busy and find what was taken back only later."""
+
+    class Large:
+        pass
+
+    def count_with(large: Large) -> None:
+        assert parallel_map(lambda item: item + (large is not None), range(3)) == [1, 2, 3]
+
+    machine.use(Engine(threads=2))
+    busy, free = threading.Event(), threading.Event()
+
+    def keep_busy(_: int) -> None:
+        if threading.current_thread() is not keeper:
+            busy.set()
+        assert free.wait(60)
+
+    keeper = threading.Thread(target=lambda: parallel_map(keep_busy, range(2)))
+    gc.disable()
+    try:
+        keeper.start()
+        assert busy.wait(60)
+        large = Large()
+        gone = weakref.ref(large)
+        count_with(large)
+        del large
+        assert gone() is None
+    finally:
+        gc.enable()
+        free.set()
+        keeper.join(60)
+        machine.use(Engine())
+
+
 def test_what_runs_beside_hands_on_its_value(threads: int) -> None:
     with beside(lambda _: threading.get_ident()) as waited_for:
         own = threading.get_ident()
