@@ -28,7 +28,7 @@ from engine.refine.outlines import Float32, Target, drawn_coverage, look_up, sig
 
 SMOOTHNESS = 2.0
 """Of a displacement's second differences from vertex to vertex, against its error at one vertex of an outline."""
-HOLD = 1.0
+HOLD = 0.5
 """Of the displacement itself, where the depth renders have as many pixels as round the mean vertex: their say."""
 LEAST_HOLD = 0.1
 """Where they have none."""
