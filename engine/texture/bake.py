@@ -13,7 +13,7 @@ from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Camera, Registration
-from engine.jit import parallel_map, row_bands, thread_count
+from engine.jit import beside, parallel_map, row_bands, thread_count
 from engine.mesh import Mesh, TexturedMesh
 from engine.progress import Checkpoint
 from engine.render import Fragments, rasterize
@@ -21,7 +21,7 @@ from engine.segment import Segmentation
 from engine.texture import texels
 from engine.texture.charts import Atlas, build_atlas
 from engine.texture.fill import pad
-from engine.texture.selection import GRAZING_COSINE, SEEN_COSINE, Selection, select_views
+from engine.texture.selection import GRAZING_COSINE, SEEN_COSINE, Selection, look_at_mesh, select_views
 from engine.texture.views import Picture, draw_depth, prepare_picture
 
 _GROWN = 2
@@ -86,10 +86,13 @@ def texture(
         checkpoint(0.3 * min(n + step, len(names)) / len(names))
     if not pictures:
         raise ValueError("no view shows the mesh")
-    selection = select_views(mesh, pictures)
-    checkpoint(0.45)
-    unseen = selection.cosine < SEEN_COSINE
-    atlas = build_atlas(mesh, unseen, size_px)
+    shown = look_at_mesh(mesh, pictures)
+    checkpoint(0.35)
+    # Each is mostly one thread's work, and neither needs the other.
+    with beside(lambda _: build_atlas(mesh, shown.cosine < SEEN_COSINE, size_px)) as laid_out:
+        selection = select_views(mesh, shown)
+        checkpoint(0.5)
+        atlas = laid_out(lambda _: checkpoint(0.5))
     checkpoint(0.6)
     image, filled = _bake(mesh, pictures, selection, atlas, size_px, checkpoint)
     uv = np.ascontiguousarray(atlas.uv_px / size_px, np.float32)

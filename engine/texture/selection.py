@@ -45,7 +45,37 @@ class Selection:
     cosine: Float32
 
 
-def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What each of K pictures shows of the mesh.
+
+    at_vertex: [K, V, 4], at_face: [K, F, 4] float32, see `Picture.sample`. weight, cosine: see `Selection`'s
+    face_weight and cosine.
+    """
+
+    at_vertex: Float32
+    at_face: Float32
+    weight: Float32
+    cosine: Float32
+
+
+def look_at_mesh(mesh: Mesh, pictures: list[Picture]) -> Shown:
+    """Ask each picture for the mesh's vertices and faces."""
+    vertices, normals = mesh.vertices.astype(np.float32), mesh.vertex_normals().astype(np.float32)
+    centroids = np.ascontiguousarray(mesh.vertices[mesh.faces].mean(1).astype(np.float32))
+    face_normals = np.ascontiguousarray(mesh.face_normals().astype(np.float32))
+    at_vertex = np.stack(parallel_map(lambda p: p.sample(vertices, normals), pictures))
+    at_face = np.stack(parallel_map(lambda p: p.sample(centroids, face_normals), pictures))
+    weight = (at_face[..., 3] + at_vertex[:, mesh.faces, 3].sum(2)) / 4
+    complete = (at_vertex[..., 3] > 0)[:, mesh.faces].sum(2) + (at_face[..., 3] > 0)
+    weight = np.where(complete >= 3, weight, 0.05 * weight).astype(np.float32)
+    direction = np.stack([p.centre - mesh.vertices[mesh.faces].mean(1) for p in pictures])
+    direction /= np.linalg.norm(direction, axis=2, keepdims=True)
+    cosine = np.where(weight > 0, (direction * face_normals).sum(2), 0).max(0)
+    return Shown(at_vertex, at_face, weight, cosine.astype(np.float32))
+
+
+def select_views(mesh: Mesh, shown: Shown) -> Selection:
     """Choose each face's view by cos(angle)/z² and trust against the colour step along the seams.
 
     The choice is a Markov random field as in Waechter et al., "Let There Be Color!" (ECCV 2014). The levelling is
@@ -53,19 +83,10 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     a few vertices is the views' mean by weight, which is the least squared error where they disagree, and detail is the
     chosen view's, so that edges do not appear twice.
     """
-    vertices, normals = mesh.vertices.astype(np.float32), mesh.vertex_normals().astype(np.float32)
-    centroids = np.ascontiguousarray(mesh.vertices[mesh.faces].mean(1).astype(np.float32))
-    face_normals = np.ascontiguousarray(mesh.face_normals().astype(np.float32))
-    at_vertex = np.stack(parallel_map(lambda p: p.sample(vertices, normals), pictures))
-    at_face = np.stack(parallel_map(lambda p: p.sample(centroids, face_normals), pictures))
-    weight = (at_face[..., 3] + at_vertex[:, mesh.faces, 3].sum(2)) / 4
-    visible: NDArray[np.bool_] = np.asarray(at_vertex[..., 3] > 0)
-    complete = visible[:, mesh.faces].sum(2) + (at_face[..., 3] > 0)
-    weight = np.where(complete >= 3, weight, 0.05 * weight).astype(np.float32)
-
+    at_vertex, weight = shown.at_vertex, shown.weight
     pairs, edges = face_adjacency(mesh.faces)
-    label = _choose(mesh, at_vertex, at_face, weight, pairs, edges)
-    K, V = len(pictures), len(vertices)
+    label = _choose(mesh, at_vertex, shown.at_face, weight, pairs, edges)
+    K, V = at_vertex.shape[:2]
     graph = vertex_graph(mesh.faces, V)
 
     w = at_vertex[..., 3]
@@ -85,13 +106,9 @@ def select_views(mesh: Mesh, pictures: list[Picture]) -> Selection:
     favour /= np.maximum(favour.sum(0), 1)
     favour = smooth(graph, np.ascontiguousarray(favour.T), np.ones(V, np.float32), _FEATHER_ROUNDS)[0].T
 
-    direction = np.stack([p.centre - mesh.vertices[mesh.faces].mean(1) for p in pictures])
-    direction /= np.linalg.norm(direction, axis=2, keepdims=True)
-    cosine = np.where(weight > 0, (direction * face_normals).sum(2), 0).max(0)
-
     typical = float(np.median(w[w > 0])) if (w > 0).any() else 1.0
     fill = harmonic_fill(graph, mesh.vertices, low.astype(np.float32), w.max(0) > SEEN_COSINE * typical)
-    return Selection(np.ascontiguousarray(favour), shift, fill, label, weight, cosine.astype(np.float32))
+    return Selection(np.ascontiguousarray(favour), shift, fill, label, weight, shown.cosine)
 
 
 def _choose(
