@@ -103,6 +103,7 @@ def test_a_gpu_that_is_asked_for_is_missed_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.ci
 def test_taking_the_light_out_gets_the_time_that_the_preset_has(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
