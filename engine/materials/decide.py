@@ -21,13 +21,17 @@ REFLECTANCE: Final = (0.01, 0.1)
 """Of what is no metal, with room for what the light's strength is off by."""
 
 
-def refusal(evidence: Evidence, views: Agreement) -> str | None:
-    """Why the light stays in the texture, as the end of a sentence; None where it can be told from the looks."""
+def refusal(evidence: Evidence, views: Agreement, clear: bool = False) -> str | None:
+    """Why the light stays in the texture, as the end of a sentence; None where it can be told from the looks.
+
+    clear: whether the evidence is of the texture without highlights.
+    """
     if (reason := absence(evidence, views)) is not None:
         return reason
     if evidence.explained < LEAST_EXPLAINED or evidence.agreement < LEAST_AGREEMENT:
+        even = ", even without highlights" if clear else ""
         return (
-            "no one light explains how brightness changes with the direction that the surface faces "
+            f"no one light explains how brightness changes with the direction that the surface faces{even} "
             f"({100 * max(evidence.explained, 0):.0f} % of it; at least {100 * LEAST_EXPLAINED:.0f} % are wanted), "
             "so it belongs to the looks"
         )
@@ -35,7 +39,7 @@ def refusal(evidence: Evidence, views: Agreement) -> str | None:
 
 
 def absence(evidence: Evidence, views: Agreement) -> str | None:
-    """Of the reasons those that a gloss is none for: without highlights the texture would give them all the same."""
+    """Of the reasons those that are not asked anew without highlights: these are assumed to hide no light."""
     if evidence.directions < LEAST_DIRECTIONS:
         return "the surface faces too few directions to tell a light by"
     if views.difference > _NOTICED and views.with_camera > MOST_WITH_CAMERA:

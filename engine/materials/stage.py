@@ -180,13 +180,19 @@ def _separated(
     if reason is not None:
         return _baked(textured, reason, figures)
     shape = Shape(mesh, normals, openness, vertices_known(mesh, texturing.face_confidence, SEEN_COSINE))
-    found = _shine(samples, observed, light, shape, texturing, views, rebake, seed, checkpoint)
+    reason = refusal(evidence, alike)
+    try:
+        found = _shine(samples, observed, light, shape, texturing, views, rebake, seed, checkpoint)
+    except _OutOfTimeError:
+        if reason is None:
+            raise
+        return _baked(textured, reason, figures)
     textured, light, gloss = found.textured, found.light, found.gloss
     if found.clear is not None:
-        # Highlights are looks to a light that knows of none, and the sharper the pictures, the more there are of them.
+        # To a light that knows of no highlights they are looks that go with no direction.
         evidence = weigh(found.clear, light, seed)
         figures["evidence"] = asdict(evidence)
-    reason = refusal(evidence, alike)
+        reason = refusal(evidence, alike, clear=True)
     if reason is not None:
         return _baked(texturing.textured, reason, figures)
     roughness = ROUGHNESS if gloss is None else gloss.roughness
@@ -242,9 +248,9 @@ def _separated(
 
 
 class _Shine(NamedTuple):
-    """The texture without highlights, samples of it, the light, and how the surface reflects it.
+    """The texture without highlights, samples of it (`clear`), the light, and how the surface reflects it.
 
-    Or the first and third as they were, and why (`matt`).
+    Where that is not told, the texture and the light as they were, neither samples nor gloss, and why (`matt`).
     """
 
     textured: TexturedMesh
@@ -284,10 +290,12 @@ def _shine(
         checkpoint(0.6)
     again = rebake(replace(views.bundle, rgb=dull), lambda done: checkpoint(0.6 + 0.15 * done))
     clear = take_samples(again.textured, shape.normals, shape.openness, again.face_confidence, seed)
-    if clear is not None:
-        light, strength = fit_light_and_gloss(clear, between)
-        if metal_because(Gloss(shine.roughness, strength).reflectance) is None:
-            reflected, gloss = light, Gloss(shine.roughness, strength)
+    if clear is None:
+        matt = "too little of the surface is bright enough to tell a light by without its highlights"
+        return _Shine(texturing.textured, None, light, None, shine, matt)
+    light, strength = fit_light_and_gloss(clear, between)
+    if metal_because(Gloss(shine.roughness, strength).reflectance) is None:
+        reflected, gloss = light, Gloss(shine.roughness, strength)
     return _Shine(again.textured, clear, reflected, gloss, shine, None)
 
 

@@ -150,7 +150,7 @@ def fit_offset(pulls: list[Pull], offset: Float, bending: sparse.csr_matrix, hol
 def _solution(system: sparse.csr_matrix, right: Float) -> Float:
     """[V] by conjugate gradients, scaled by the diagonal (Hestenes and Stiefel, 1952); not a number where it has none.
 
-    `hold_of` keeps the system so far from singular that some 85 rounds find twelve digits, in a fraction of what it
+    `hold_of` keeps the system so far from singular that some 90 rounds find twelve digits, in a fraction of what it
     takes to factorise it. SciPy's own loop sums with BLAS, whose threads wait for each other where others use the
     cores, and whose result depends on how many they are.
     """

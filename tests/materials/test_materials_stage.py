@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,15 +40,21 @@ class Bench:
     texturing: Texturing
     patch: pytest.MonkeyPatch
     rebaked: list[Bundle] = field(default_factory=list)
-    judged: list[SurfaceSamples] = field(default_factory=list)
+    judged: list[tuple[SurfaceSamples, Light]] = field(default_factory=list)
     fitted: list[tuple[SurfaceSamples, Light]] = field(default_factory=list)
 
-    def run(self, evidence: list[Evidence], shine: Shine | None, metal: str | None = None) -> Materials:
-        """evidence: one for each time it is weighed. shine: None where nobody may look for one."""
-        left, fit = list(evidence), stage.fit_light_and_gloss
+    def run(
+        self,
+        evidence: list[Evidence],
+        shine: Shine | None,
+        metal: tuple[str | None, ...] = (None, None),
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> Materials:
+        """evidence, metal: one for each time that it is asked for. shine: None where nobody may look for one."""
+        left, metals, fit = list(evidence), list(metal), stage.fit_light_and_gloss
 
         def weigh(samples: SurfaceSamples, light: Light, seed: int) -> Evidence:
-            self.judged.append(samples)
+            self.judged.append((samples, light))
             return left.pop(0)
 
         def find(*args: Any) -> Shine:
@@ -61,19 +68,20 @@ class Bench:
 
         def rebake(bundle: Bundle, checkpoint: Checkpoint) -> Texturing:
             self.rebaked.append(bundle)
-            return self._bake(bundle)
+            return self._rebaked(bundle, checkpoint)
 
         self.patch.setattr("engine.materials.samples.POINTS", 1_500)  # enough for a ring, and fitted much faster
         for name, value in (("weigh", weigh), ("find_gloss", find), ("fit_light_and_gloss", kept)):
             self.patch.setattr(stage, name, value)
-        self.patch.setattr(stage, "metal_because", lambda reflectance: metal)
+        self.patch.setattr(stage, "metal_because", lambda reflectance: metals.pop(0))
         depth = {view: self.scene.depth[view].astype(np.float32) for view in VIEW_NAMES}
-        return separate(self.texturing, *self._views(self.scene.bundle), depth, rebake)
+        views = self._views(self.scene.bundle)
+        return separate(self.texturing, *views, depth, rebake, budget_s=10.0, clock=clock)
 
     def _views(self, bundle: Bundle) -> Any:
         return bundle, self.segmentation, self.scene.calibration, {view: Registration() for view in VIEW_NAMES}
 
-    def _bake(self, bundle: Bundle) -> Texturing:
+    def _rebaked(self, bundle: Bundle, checkpoint: Checkpoint) -> Texturing:
         return texture(self.scene.truth.mesh, *self._views(bundle), 256)
 
 
@@ -100,7 +108,9 @@ def test_light_that_highlights_hide_is_judged_without_them(bench: Bench) -> None
     (dull,) = bench.rebaked
     assert any((dull.rgb[view] < bench.scene.bundle.rgb[view]).any() for view in VIEW_NAMES)
     assert all((dull.rgb[view] <= bench.scene.bundle.rgb[view]).all() for view in VIEW_NAMES)
-    before, after = bench.judged
+    (before, _), (after, light) = bench.judged
+    assert made.under is not None
+    assert light is made.under.light
     assert after is not before
     assert after.linear.mean() < before.linear.mean()
 
@@ -108,8 +118,8 @@ def test_light_that_highlights_hide_is_judged_without_them(bench: Bench) -> None
 def test_the_light_is_the_one_fitted_to_the_texture_without_highlights(bench: Bench) -> None:
     made = bench.run([TOLD, TOLD], SURE)
     (before, first), (after, second) = bench.fitted
-    assert before is bench.judged[0]
-    assert after is bench.judged[1]
+    assert before is bench.judged[0][0]
+    assert after is bench.judged[1][0]
     assert made.under is not None
     assert made.under.light is second
     assert not np.array_equal(first.radiance, second.radiance)
@@ -120,7 +130,7 @@ def test_what_is_not_told_without_highlights_either_stays_as_it_was_baked(bench:
     assert made.delivered == "baked"
     assert made.textured is bench.texturing.textured
     assert made.under is None
-    assert "31 %" in made.note
+    assert "even without highlights (31 %" in made.note
     assert made.facts["evidence"]["explained"] == 0.31
 
 
@@ -134,12 +144,51 @@ def test_a_matt_surface_is_judged_once(bench: Bench) -> None:
 
 
 def test_what_would_be_metal_keeps_its_highlights(bench: Bench) -> None:
-    made = bench.run([TOLD], SURE, metal="it would reflect 60 % from the front")
+    made = bench.run([TOLD], SURE, metal=("it would reflect 60 % from the front",))
     assert made.delivered == "separated"
     assert not bench.rebaked
     assert made.facts["gloss"]["reason"] == "it would reflect 60 % from the front"
     assert made.facts["gloss"]["roughness"] == 1
     assert "60 %" in made.note
+
+
+def test_a_second_fit_that_would_be_metal_is_not_taken(bench: Bench) -> None:
+    made = bench.run([TOLD, TOLD], SURE, metal=(None, "it would reflect 60 % from the front"))
+    assert made.rebaked
+    assert made.under is not None
+    assert made.under.light is bench.fitted[0][1]
+
+
+def test_a_texture_that_is_black_without_highlights_is_not_used(bench: Bench) -> None:
+    take, taken = stage.take_samples, list[Any]()
+
+    def once(*given: Any) -> SurfaceSamples | None:
+        taken.append(None if taken else take(*given))
+        return taken[-1]
+
+    bench.patch.setattr(stage, "take_samples", once)
+    made = bench.run([TOLD], SURE)
+    assert made.delivered == "separated"
+    assert not made.rebaked
+    assert made.facts["gloss"]["estimated"] is False
+    assert "without its highlights" in made.note
+
+
+@pytest.mark.parametrize("evidence", [TOLD, UNEXPLAINED], ids=["told", "unexplained"])
+def test_time_that_is_over_while_a_gloss_is_looked_for_hides_no_better_reason(bench: Bench, evidence: Evidence) -> None:
+    now = [0.0]
+
+    def late(bundle: Bundle, checkpoint: Checkpoint) -> Texturing:
+        now[0] = 50.0
+        checkpoint(0.5)
+        raise AssertionError("a checkpoint in time")
+
+    bench.patch.setattr(Bench, "_rebaked", lambda self, bundle, checkpoint: late(bundle, checkpoint))
+    made = bench.run([evidence], SURE, clock=lambda: now[0])
+    assert made.delivered == "baked"
+    assert ("within the 10 s" in made.note) == (evidence is TOLD)
+    assert ("20 % of it" in made.note) == (evidence is UNEXPLAINED)
+    assert ("evidence" in made.facts) == (evidence is UNEXPLAINED)
 
 
 def test_where_there_is_no_light_nobody_looks_for_a_gloss(bench: Bench) -> None:
