@@ -152,6 +152,7 @@ def test_what_would_be_metal_keeps_its_highlights(bench: Bench) -> None:
     assert "60 %" in made.note
 
 
+@pytest.mark.ci
 def test_a_second_fit_that_would_be_metal_is_not_taken(bench: Bench) -> None:
     made = bench.run([TOLD, TOLD], SURE, metal=(None, "it would reflect 60 % from the front"))
     assert made.rebaked
@@ -159,6 +160,7 @@ def test_a_second_fit_that_would_be_metal_is_not_taken(bench: Bench) -> None:
     assert made.under.light is bench.fitted[0][1]
 
 
+@pytest.mark.ci
 def test_a_texture_that_is_black_without_highlights_is_not_used(bench: Bench) -> None:
     take, taken = stage.take_samples, list[Any]()
 
@@ -174,6 +176,7 @@ def test_a_texture_that_is_black_without_highlights_is_not_used(bench: Bench) ->
     assert "without its highlights" in made.note
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("evidence", [TOLD, UNEXPLAINED], ids=["told", "unexplained"])
 def test_time_that_is_over_while_a_gloss_is_looked_for_hides_no_better_reason(bench: Bench, evidence: Evidence) -> None:
     now = [0.0]
