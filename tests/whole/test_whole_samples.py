@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from config.errors import Cancelled, GpuUnavailable, ModelFailed
 from config.job import JobOptions, Quality
 from config.sections import Engine, Settings
 from engine import Progress, machine, reconstruct
+from engine.bundle import Bundle
+from engine.materials import Materials
 from engine.sample import OBJECT_NAMES, make_sample
+from engine.texture import Texturing
 from tests.whole.truth import measure
 
 
@@ -114,6 +120,34 @@ def test_taking_the_light_out_gets_the_time_that_the_preset_has(
     options = JobOptions.model_validate({"quality": "draft", "materials": "separated"})
     with pytest.raises(ModelFailed, match="within 17"):
         reconstruct(small, tmp_path / "out", options, settings=Settings(quality={"draft": {"materials_s": 17}}))
+
+
+@pytest.mark.ci
+def test_a_texture_that_was_baked_anew_in_vain_leaves_no_trace(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_vain(texturing: Texturing, bundle: Bundle, *given: Any) -> Materials:
+        rebake = given[4]
+        dark = rebake(replace(bundle, rgb={view: rgb // 2 for view, rgb in bundle.rgb.items()}), lambda fraction: None)
+        assert not np.array_equal(dark.textured.texture_kd, texturing.textured.texture_kd)
+        facts = {"asked": "separated", "delivered": "baked", "reason": "in vain"}
+        return Materials(texturing.textured, "baked", None, facts, "in vain.")
+
+    monkeypatch.setattr("engine.pipeline.separate", in_vain)
+    settings = Settings(quality={"draft": {"texture_steps": 1}})
+    baked, asked = (
+        reconstruct(
+            small,
+            tmp_path / name,
+            JobOptions.model_validate({"quality": "draft", "materials": name}),
+            settings=settings,
+        )
+        for name in ("baked", "separated")
+    )
+    assert (asked.out / "mesh.glb").read_bytes() == (baked.out / "mesh.glb").read_bytes()
+    assert asked.quality["inside"] == baked.quality["inside"]
+    assert asked.quality["texture_fit"] == baked.quality["texture_fit"]
+    assert asked.quality["materials"]["reason"] == "in vain"
 
 
 def test_a_fault_of_the_engine_is_reported_as_one(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
