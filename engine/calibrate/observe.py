@@ -152,9 +152,8 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 class View(NamedTuple):
-    """One view's share of an Observation."""
+    """One view's share of an Observation, but for `fine`."""
 
-    fine: NDArray[np.float32]
     coarse: NDArray[np.float32]
     points: NDArray[np.float64]
     extent: list[float]
@@ -163,11 +162,26 @@ class View(NamedTuple):
     flat: float | None
 
 
+Extremes = tuple[int, int, list[int]]
+"""A view's rows of `Fingerprint`."""
+
+
+def _factor(size_px: int) -> int:
+    """By how much depth renders of a size are reduced."""
+    return max(1, -(-size_px // MAX_SIZE_PX))
+
+
 def _prepare(
-    name: str, raw: NDArray[np.uint16], mask: NDArray[np.bool_], code_max: int, seed: int, is_flat: bool
+    name: str,
+    raw: NDArray[np.uint16],
+    mask: NDArray[np.bool_],
+    code_max: int,
+    seed: int,
+    is_flat: bool,
+    fine: NDArray[np.float32],
 ) -> View:
-    factor = max(1, -(-raw.shape[0] // MAX_SIZE_PX))
-    code, mask = _reduced(raw.astype(np.float32), mask & (raw > 0), factor)
+    """fine: the view's part of `Observation.fine`, to be filled: copying all six takes long."""
+    code, mask = _reduced(raw.astype(np.float32), mask & (raw > 0), _factor(len(raw)))
     n = code.shape[0]
     if int(mask.sum()) < 60:
         raise CalibrationFailed(
@@ -215,7 +229,7 @@ def _prepare(
     whole, clear = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
     whole[box] = smooth / code_max
     clear[box] = ndimage.uniform_filter(eroded(level_nearby, 2).astype(np.float32), 3) * inside
-    fine = np.stack([whole, distance, np.maximum(clear, 0)], -1)
+    np.stack([whole, distance, np.maximum(clear, 0)], -1, out=fine)
     step = max(1, n // COARSE_SIZE_PX)
     code_small, mask_small = _reduced(whole, mask, step)
     distance_small, _ = _reduced(distance / step, np.ones_like(mask), step)
@@ -223,7 +237,12 @@ def _prepare(
     clear_small = eroded(mask_small & (rise <= 4 * jump / code_max), 1).astype(np.float32)
     coarse = np.stack([code_small, distance_small, clear_small], -1)
     middle = float(low + high) / (2 * code_max) if is_flat else None
-    return View(fine, coarse, points, extent, _outline(mask), [low / code_max, high / code_max], middle)
+    return View(coarse, points, extent, _outline(mask), [low / code_max, high / code_max], middle)
+
+
+def _extremes(codes: NDArray[np.uint16]) -> Extremes:
+    low, high = int(codes.min()), int(codes.max())
+    return low, high, [int((codes == high - k).sum()) for k in range(3)]
 
 
 def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
@@ -232,23 +251,22 @@ def observe(bundle: Bundle, segmentation: Segmentation) -> Observation:
     Raises CalibrationFailed where a view has next to no foreground.
     """
 
-    def prepare(index: int) -> View:
+    size = bundle.depth_size_px // _factor(bundle.depth_size_px)
+    fine = np.empty((len(VIEW_NAMES), size, size, 3), np.float32)
+
+    def prepare(index: int) -> tuple[View, Extremes]:
         name = VIEW_NAMES[index]
         codes, mask = bundle.depth[name], segmentation.depth_mask[name] & (bundle.depth[name] > 0)
         flat = flat_code(codes, mask, bundle.depth_code_max)
-        if flat is not None:
-            codes = np.where(mask, np.uint16(flat), np.uint16(0))
-        return _prepare(name, codes, mask, bundle.depth_code_max, index, flat is not None)
+        shown = codes if flat is None else np.where(mask, np.uint16(flat), np.uint16(0))
+        view = _prepare(name, shown, mask, bundle.depth_code_max, index, flat is not None, fine[index])
+        return view, _extremes(codes[mask])
 
-    prepared = parallel_map(prepare, range(6))
-    lows, highs, bins = [], [], []
-    for name in VIEW_NAMES:
-        codes = bundle.depth[name][segmentation.depth_mask[name] & (bundle.depth[name] > 0)]
-        lows.append(int(codes.min()))
-        highs.append(int(codes.max()))
-        bins.append([int((codes == codes.max() - k).sum()) for k in range(3)])
+    found = parallel_map(prepare, range(len(VIEW_NAMES)))
+    prepared = [view for view, _ in found]
+    lows, highs, bins = zip(*(extremes for _, extremes in found), strict=True)
     return Observation(
-        fine=np.stack([v.fine for v in prepared]),
+        fine=fine,
         coarse=np.stack([v.coarse for v in prepared]),
         points=[v.points for v in prepared],
         spread=np.array([v.spread for v in prepared]),

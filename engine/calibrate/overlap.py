@@ -63,13 +63,14 @@ class Slopes:
     def of(observation: Observation) -> Slopes:
         """Find the slopes of the six depth renders."""
         level = 1 / min(observation.fingerprint.code_max, 255)
-        found = parallel_map(lambda fine: _slopes(fine, level), observation.fine)
-        return Slopes([points for points, _ in found], np.stack([field for _, field in found]))
+        fields = np.zeros(observation.fine.shape, np.float32)
+        views = range(len(fields))
+        return Slopes(parallel_map(lambda i: _slopes(observation.fine[i], level, fields[i]), views), fields)
 
 
-def _slopes(fine: NDArray[np.float32], level: float) -> tuple[Floats, NDArray[np.float32]]:
+def _slopes(fine: NDArray[np.float32], level: float, field: NDArray[np.float32]) -> Floats:
+    """A view's row of `points`. field: its part of `fields`, all 0, to be filled."""
     n = fine.shape[0]
-    field = np.zeros((n, n, 3), np.float32)
     rows, columns = (np.nonzero((fine[..., 0] > 0).any(axis))[0] for axis in (1, 0))
     box = np.s_[max(rows[0] - RISE_PX, 0) : rows[-1] + RISE_PX, max(columns[0] - RISE_PX, 0) : columns[-1] + RISE_PX]
     code = np.ascontiguousarray(fine[box][..., 0])
@@ -83,7 +84,7 @@ def _slopes(fine: NDArray[np.float32], level: float) -> tuple[Floats, NDArray[np
     ys, xs = np.nonzero(field[::SPACING_PX, ::SPACING_PX, 0])
     ys, xs = ys * SPACING_PX, xs * SPACING_PX
     centres = np.stack([(xs + 0.5) / (n / 2) - 1, (ys + 0.5) / (n / 2) - 1], 1)
-    return np.concatenate([centres, field[ys, xs]], 1), field
+    return np.concatenate([centres, field[ys, xs]], 1)
 
 
 @jit

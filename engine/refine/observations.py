@@ -66,16 +66,17 @@ def observe(
         trust_rows(distance, fragments.depth, RIM_PX, *part, trust)
 
     parallel_map(band, row_bands(size[0]))
-    row, column = np.nonzero(trust)
-    if not len(row):
+    pixel = np.flatnonzero(trust)
+    if not len(pixel):
         return None
+    row, column = np.divmod(pixel.astype(np.int32), np.int32(size[1]))
     return Observations(
-        np.ascontiguousarray(uv[row, column]),
-        np.ascontiguousarray(uv_dxy[row, column]),
-        np.ascontiguousarray(rgb[window][row, column]),
-        trust[row, column],
-        row.astype(np.int32),
-        column.astype(np.int32),
+        uv.reshape(-1, 2)[pixel],
+        uv_dxy.reshape(-1, 2, 2)[pixel],
+        rgb[window][row, column],
+        trust.ravel()[pixel],
+        row,
+        column,
         size,
     )
 

@@ -30,9 +30,9 @@ from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Registration
 from engine.device import after_failure, choose
-from engine.diff.pyramid import chain, chain_backward
+from engine.diff.pyramid import chain, chain_backward, zeros_like
 from engine.diff.sampling import Spots, look_up, to_texels
-from engine.jit import parallel_map, row_bands
+from engine.jit import parallel_map, row_bands, thread_count
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
 from engine.refine.kernels import residual_rows
@@ -43,6 +43,8 @@ from engine.segment import Segmentation
 CONTRADICTING = 0.9
 """A view of which less agrees is named."""
 _POINTS = 1 << 16
+_ROWS = 32
+"""Of a texture, at once: what is computed on the way stays in a core's cache."""
 Chain = tuple[Float32, NDArray[np.int64]]
 
 
@@ -104,13 +106,17 @@ def refine_texture(
     start = textured.texture_kd.astype(np.float32)
     views: dict[ViewName, Observations] = {}
     names = [v for v in VIEW_NAMES if v in bundle.rgb]
-    for n, v in enumerate(names):
+
+    def look(v: ViewName) -> Observations | None:
         camera = calibration.cameras[v].scaled_to(bundle.rgb_size_px)
         camera = camera.registered(registrations.get(v, Registration()))
-        found = observe(textured, camera, bundle.rgb[v], segmentation.rgb_alpha[v])
-        if found is not None:
-            views[v] = found
-        checkpoint(0.4 * (n + 1) / len(names))
+        return observe(textured, camera, bundle.rgb[v], segmentation.rgb_alpha[v])
+
+    step = thread_count()
+    for n in range(0, len(names), step):  # as many at a time as there are threads: memory stays bounded
+        some = names[n : n + step]
+        views.update({v: found for v, found in zip(some, parallel_map(look, some), strict=True) if found is not None})
+        checkpoint(0.4 * (n + len(some)) / len(names))
     fit, trouble = _fit(
         start,
         views,
@@ -168,9 +174,16 @@ class _OnCpu:
         return _step(chain(image, full=True), self._views, self._weights)
 
     def moved(self, image: Float32, gradient: Float32) -> Float32:
-        towards = gradient + PRIOR * (self.start - image)
-        moved: Float32 = np.clip(image + towards / (self._norm + np.float32(PRIOR)), 0, 255)
-        return moved
+        def band(rows: tuple[int, int]) -> None:
+            part = slice(*rows)
+            towards = gradient[part]
+            towards += PRIOR * (self.start[part] - image[part])
+            towards /= self._norm[part] + np.float32(PRIOR)
+            towards += image[part]
+            np.clip(towards, 0, 255, out=towards)
+
+        parallel_map(band, row_bands(len(image), max(1, len(image) // _ROWS)))
+        return gradient
 
 
 def _parts(view: Observations) -> list[tuple[int, int]]:
@@ -195,14 +208,14 @@ def _seen_of_texels(levels: Chain, spots: dict[ViewName, Spots], weights: dict[V
     for v, weight in weights.items():
         to_texels(levels, spots[v], weight[:, None], total)
     size = (int(levels[1][0, 1]), int(levels[1][0, 2]), 1)
-    return np.array(chain_backward(total, levels[1]).reshape(size))
+    return chain_backward(total, levels[1]).reshape(size)
 
 
 def _step(
     levels: Chain, views: dict[ViewName, Observations], weights: dict[ViewName, Float32]
 ) -> tuple[float, Float32]:
     """The weighted mean squared error, and minus half its gradient [S, S, 3] times the weights' sum."""
-    total = np.zeros_like(levels[0])
+    total = zeros_like(levels[0])
     error = count = 0.0
     for v, view in views.items():
         weight = weights[v]
@@ -215,12 +228,13 @@ def _step(
             view: Observations = view,
             weight: Float32 = weight,
             residual: Float32 = residual,
-        ) -> None:
+        ) -> float:
             residual_rows(seen, view.rgb, weight, *part, residual)
+            rows = slice(*part)
+            return float((residual[rows] * (view.rgb[rows] - seen[rows])).sum(dtype=np.float64))
 
-        parallel_map(band, _parts(view))
-        error += float((residual * (view.rgb - seen)).sum(dtype=np.float64))
+        error += sum(parallel_map(band, _parts(view)))
         count += 3 * float(weight.sum(dtype=np.float64))
         to_texels(levels, spots, residual, total)
     size = (int(levels[1][0, 1]), int(levels[1][0, 2]), 3)
-    return error / max(count, 1e-12), np.array(chain_backward(total, levels[1]).reshape(size))
+    return error / max(count, 1e-12), chain_backward(total, levels[1]).reshape(size)

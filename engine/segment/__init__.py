@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from engine.segment.view import INSIDE_PX, LOOSE_PRIOR_PX, TIGHT_PRIOR_PX, Scene
 
 __all__ = ["Segmentation", "segment"]
 
+Value = TypeVar("Value")
 _COARSE = 512
 _FINE = 1024
 _MARGIN_PX = 64  # at 1024²
@@ -58,7 +61,7 @@ def segment(bundle: Bundle) -> Segmentation:
     Raises ValidationFailed where nothing is left of a view, or where a view's RGB and depth have nothing in common, or
     where the RGB plainly shows another view's outline.
     """
-    depth_mask = {view: drop_specks(bundle.depth[view] > 0) for view in VIEW_NAMES}
+    depth_mask = _by_view(lambda view: drop_specks(bundle.depth[view] > 0))
     empty = [view for view in VIEW_NAMES if not depth_mask[view].any()]
     if empty:
         names = ", ".join(f"{DEPTH_DIR}/{view}.png" for view in empty)
@@ -73,11 +76,13 @@ def segment(bundle: Bundle) -> Segmentation:
     )
     finished = parallel_map(lambda item: _finish(item, bundle.rgb_size_px, aligned), looks)
     drawn = dict(zip(unknown, finished, strict=True))
-    rgb_alpha: dict[ViewName, NDArray[np.uint8]] = {}
-    for view in VIEW_NAMES:
+
+    def alpha_of(view: ViewName) -> NDArray[np.uint8]:
         alpha = bundle.alpha[view]
-        rgb_alpha[view] = drop_specks_of_alpha(alpha) if alpha is not None else drawn[view]
-    agreement = {view: _overlap(rgb_alpha[view], depth_mask[view]) for view in VIEW_NAMES}
+        return drawn[view] if alpha is None else drop_specks_of_alpha(alpha)
+
+    rgb_alpha = _by_view(alpha_of)
+    agreement = _by_view(lambda view: _overlap(rgb_alpha[view], depth_mask[view]))
     _refuse_inverted(rgb_alpha, depth_mask, [v for v in VIEW_NAMES if v not in unknown and agreement[v] < _NOT_ITS])
     for view, value in agreement.items():
         if value == 0.0:
@@ -87,6 +92,10 @@ def segment(bundle: Bundle) -> Segmentation:
                 view=view,
             )
     return Segmentation(rgb_alpha, depth_mask, agreement)
+
+
+def _by_view(function: Callable[[ViewName], Value]) -> dict[ViewName, Value]:
+    return dict(zip(VIEW_NAMES, parallel_map(function, VIEW_NAMES), strict=True))
 
 
 def _refuse_inverted(

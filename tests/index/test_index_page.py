@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -156,21 +157,30 @@ def test_the_state_names_of_the_script_are_those_of_the_rows(house: House) -> No
     assert [names[rows[job.id]["look"]] for job in jobs] == expected
 
 
-def test_five_thousand_jobs_are_small_and_quick(house: House) -> None:
-    house.fill(5000)
+def seconds(work: Callable[[], object]) -> float:
+    """Of the processor."""
     began_s = time.process_time()
-    page = house.write()
-    first_s = time.process_time() - began_s
-    taken_s = []
+    work()
+    return time.process_time() - began_s
+
+
+def test_five_thousand_jobs_are_small_and_quick(house: House) -> None:
+    """Times are told by that of writing and reading the page's data as JSON: machines differ, and are busy at times."""
+    house.fill(5000)
+    first_s, taken_s = [], []
+    for _ in range(3):
+        house.start()
+        first_s.append(seconds(house.write))
+    data = data_of((house.settings.outbox / "index.html").read_bytes())
+    json_s = min(seconds(lambda: json.loads(json.dumps(data))) for _ in range(5))
     for number in range(5):
         house.store.update(house.store.jobs(limit=1)[0].id, priority=number)
         house.drop(f"new {number}")
-        began_s = time.process_time()
-        house.write()
-        taken_s.append(time.process_time() - began_s)
+        taken_s.append(seconds(house.write))
+    page = house.settings.outbox / "index.html"
     assert page.stat().st_size < 2_000_000
-    assert min(taken_s) < 0.2
-    assert first_s < 0.6, "nothing is kept yet; measured 0.2 on a busy machine"
+    assert min(taken_s) < 5 * json_s, "measured: 2.2"
+    assert min(first_s) < 20 * json_s, "nothing is kept yet; measured: 6 to 7"
     data = data_of(page.read_bytes())
     assert len(data["jobs"]) == 5000
     assert data["more"] == 5
