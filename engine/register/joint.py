@@ -76,7 +76,7 @@ class View:
         there, here = self.delivered.at(moved), self.ideal.at(back)
         cost, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
         sides = (
-            (there[:, 0], along(x, self.ideal.points, centre, there[:, 1:]), self.contrast_ideal),
+            (there[:, 0], along(x, self.ideal.points, centre, there[:, 1:])[0], self.contrast_ideal),
             (here[:, 0], along_inverse(x, back, centre, here[:, 1:]), self.contrast_delivered),
         )
         for distance, J, contrast in sides:
@@ -92,9 +92,8 @@ class View:
         found = self.colours(x, seen)
         w = weight * (found[:, 9] > 0.5) / 3
         r = found[:, :3] - mean
-        J = np.stack(
-            [along(x, self.uv_px[seen], self.size_px / 2, found[:, [3 + c, 6 + c]]) for c in range(3)], 1
-        ).astype(np.float32)
+        slopes = [found[:, [3 + c, 6 + c]] for c in range(3)]
+        J = np.stack(along(x, self.uv_px[seen], self.size_px / 2, *slopes), 1).astype(np.float32)
         weighted = J * w[:, None, None]
         flat = weighted.reshape(-1, 4)
         return (

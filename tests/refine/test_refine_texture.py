@@ -184,7 +184,10 @@ def test_cancel_is_felt_at_every_step(scene: Scene, baked: TexturedMesh) -> None
     s = scene
     refine_texture(baked, s.bundle, s.segmentation, s.calibration, {}, 2, stop_at(2))
     assert seen == sorted(seen)
-    assert len(seen) >= 8
+    assert len([fraction for fraction in seen if fraction <= 0.4]) >= 1, (
+        "of as many views at a time as there are threads"
+    )
+    assert len([fraction for fraction in seen if fraction > 0.4]) >= 3
     with pytest.raises(Cancelled):
         refine_texture(baked, s.bundle, s.segmentation, s.calibration, {}, 2, stop_at(0.7))
 
