@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from surface_shapes import box, sphere, torus, volume
 
+import engine.surface.simplify as simplification
+from config.errors import Cancelled
+from config.sections import Engine
+from engine import machine
 from engine.mesh import Mesh
 from engine.surface.marching import marching_cubes
 from engine.surface.simplify import simplify
@@ -68,9 +72,82 @@ def test_the_same_twice():
     assert np.array_equal(first.faces, second.faces)
 
 
+def test_cells_have_no_neighbours_in_others():
+    mesh = extract(torus)
+    block, cells, within = simplification._cells(mesh.vertices, mesh.faces)
+    assert [len(np.unique(block[cell])) for cell in cells] == [1] * 16
+    assert sum(map(len, cells)) == np.count_nonzero(block >= 0) > 0.6 * len(block)
+    of_corners = block[mesh.faces]
+    touching: list[set[int]] = [set() for _ in block]
+    for corners, blocks in zip(mesh.faces.tolist(), of_corners.tolist(), strict=True):
+        for corner in corners:
+            touching[corner] |= set(blocks) - {-1}
+    assert max(map(len, touching)) == 1, "not even by a neighbour in common"
+    assert within == np.count_nonzero((of_corners >= 0).all(1))
+
+
+@pytest.mark.parametrize("shape", [sphere, torus, box])
+def test_cells_side_by_side_make_what_one_heap_makes(monkeypatch, shape):
+    """Where the surface is, and how even its triangles are."""
+    dense, made = extract(shape, 96), {}
+    for name, far in (("cells", simplification.FAR), ("one", np.inf)):
+        monkeypatch.setattr(simplification, "FAR", far)
+        mesh = reduce(dense, 2000)
+        assert not defects(mesh)
+        assert len(mesh.faces) == 2000
+        solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+        points, _ = trimesh.sample.sample_surface(solid, 20000, seed=0)
+        off = np.abs(shape(points))
+        made[name] = (solid.volume, off.mean(), np.percentile(solid.face_angles.min(1), 5))
+    assert made["cells"] != made["one"]
+    assert made["cells"][0] == pytest.approx(made["one"][0], rel=1e-4)
+    assert made["cells"][1] == pytest.approx(made["one"][1], rel=0.1)
+    assert made["cells"][2] == pytest.approx(made["one"][2], rel=0.1)
+
+
+def test_cells_leave_more_than_the_target():
+    dense = extract(torus, 96)
+    work = simplification._Work(dense, None)
+    work.in_cells(2000, lambda _: None)
+    left = np.count_nonzero(work.faces[:, 0] >= 0)
+    assert 2500 < left < 0.5 * len(dense.faces)
+
+
+def test_the_same_bytes_whatever_the_thread_count():
+    dense, made = extract(torus, 64), []
+    for threads in (1, 3):
+        machine.use(Engine(threads=threads))
+        made.append(reduce(dense, 1000))
+    machine.use(Engine())
+    assert np.array_equal(made[0].vertices, made[1].vertices)
+    assert np.array_equal(made[0].faces, made[1].faces)
+
+
+def test_cancel_is_felt_between_steps():
+    def stop(fraction):
+        if fraction > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        simplify(extract(torus, 96), 1000, stop)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), blur=st.floats(0.0, 2.5), target=st.sampled_from([8, 100, 700, 2500]))
+def test_any_blob_stays_a_closed_manifold_in_cells(seed, blur, target):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simplification, "WORTH_IT", 100)
+        patch.setattr(simplification, "FAR", 1.0)
+        check_blob(seed, blur, target)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), blur=st.floats(0.0, 2.5), target=st.sampled_from([8, 100, 700, 2500]))
 def test_any_blob_stays_a_closed_manifold(seed, blur, target):
+    check_blob(seed, blur, target)
+
+
+def check_blob(seed, blur, target):
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(16, 16, 16)), blur)
     values = np.ones((18, 18, 18), np.float32)
     values[1:-1, 1:-1, 1:-1] = noise / np.abs(noise).max()
