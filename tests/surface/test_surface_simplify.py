@@ -105,12 +105,16 @@ def test_cells_side_by_side_make_what_one_heap_makes(monkeypatch, shape):
     assert made["cells"][2] == pytest.approx(made["one"][2], rel=0.1)
 
 
-def test_cells_leave_more_than_the_target():
+def test_cells_leave_more_than_the_target_and_all_that_lies_between_them():
     dense = extract(torus, 96)
+    between = simplification._cells(dense.vertices, dense.faces)[0] < 0
     work = simplification._Work(dense, None)
     work.in_cells(2000, lambda _: None)
     left = np.count_nonzero(work.faces[:, 0] >= 0)
     assert 2500 < left < 0.5 * len(dense.faces)
+    assert np.array_equal(work.vertices[between], dense.vertices[between])
+    assert set(np.flatnonzero(between)) <= set(work.faces[work.faces[:, 0] >= 0].ravel())
+    assert (work._mark < 0).all(), "marks of the cells are none of the one heap's, which begins to count anew"
 
 
 def test_the_same_bytes_whatever_the_thread_count():
