@@ -43,6 +43,8 @@ from engine.segment import Segmentation
 CONTRADICTING = 0.9
 """A view of which less agrees is named."""
 _POINTS = 1 << 16
+_PIXELS_AT_ONCE = 1 << 24
+"""Of views that are looked at: some 60 bytes each. Larger views' bands of rows keep the threads busy."""
 _ROWS = 32
 """Of a texture, at once: what is computed on the way stays in a core's cache."""
 Chain = tuple[Float32, NDArray[np.int64]]
@@ -112,11 +114,11 @@ def refine_texture(
         camera = camera.registered(registrations.get(v, Registration()))
         return observe(textured, camera, bundle.rgb[v], segmentation.rgb_alpha[v])
 
-    step = thread_count()
-    for n in range(0, len(names), step):  # as many at a time as there are threads: memory stays bounded
+    step = max(1, min(thread_count(), _PIXELS_AT_ONCE // bundle.rgb_size_px**2))
+    for n in range(0, len(names), step):
         some = names[n : n + step]
         views.update({v: found for v, found in zip(some, parallel_map(look, some), strict=True) if found is not None})
-        checkpoint(0.4 * (n + len(some)) / len(names))
+        checkpoint(0.4 * ((n + len(some)) / len(names)))
     fit, trouble = _fit(
         start,
         views,

@@ -16,7 +16,7 @@ MIN_SHAPE = 0.03
 
 @jit
 def _cost(Q: Any, P: Any, a: Any, b: Any, regularity: Any, out: Any) -> Any:  # pragma: no cover
-    """Cost of collapsing the edge (a, b); the best position goes to out [3].
+    """Cost of collapsing the edge (a, b), infinite where it is no number; the best position goes to out [3].
 
     Q [V, 10] quadrics: A's xx xy xz yy yz zz, then b's three, then c. P [V, 3]. The quadric of the edge is made regular
     with a weak pull to the middle, which decides in flat places and keeps triangles even.
@@ -53,7 +53,8 @@ def _cost(Q: Any, P: Any, a: Any, b: Any, regularity: Any, out: Any) -> Any:  # 
         + (yy * dy + 2 * yz * dz) * dy
         + zz * dz * dz
     )
-    return max(error, 0.0) + regularity * length2 * (xx + yy + zz)
+    cost = max(error, 0.0) + regularity * length2 * (xx + yy + zz)
+    return cost if cost < np.inf else np.inf
 
 
 @jit

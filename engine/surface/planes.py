@@ -78,7 +78,7 @@ def _planes(
                     weight += a
         if weight == 0:
             nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-        length = np.sqrt(nx * nx + ny * ny + nz * nz)
+        length = max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-300)
         nx, ny, nz = nx / length, ny / length, nz / length
         out[i, 0], out[i, 1], out[i, 2] = nx, ny, nz
         out[i, 3] = -(nx * wx + ny * wy + nz * wz)

@@ -7,7 +7,7 @@ nothing has to be repaired afterwards.
 
 Far from the target, cells of space are simplified side by side, each with a heap of its own, up to a cost that all have
 in common and that rises step by step; what lies across their borders comes at the end, from one heap. The cells stop
-well before the cost at which one heap alone would have ended: an edge that is gone by then would have gone anyway.
+before the cost at which one heap alone would have ended: an edge that is gone by then would have gone anyway.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _HALVINGS = 4
 """Cells are halved so often: 16, whatever the number of threads, as the result depends on it."""
 _CHEAP = 10
 """Percentile of the edges' costs at which the common cost begins."""
-_DEARER = 2.0
+_DEARER = 1.25
+"""Of a step's cost to the last one's: cells overshoot NEAR by what one step takes away."""
 _MOST_STEPS = 200
 
 
@@ -81,7 +82,10 @@ class _Work:
         block, cells, within = _cells(self.vertices, self.faces)
         heaps = parallel_map(lambda vertices: _Heap(self, block, vertices), cells)
         costs = np.concatenate([heap.costs for heap in heaps])
-        limit = float(np.percentile(costs, _CHEAP)) if len(costs) else 0.0
+        costs = costs[(costs > 0) & (costs < np.inf)]
+        if not len(costs):
+            return
+        limit = float(np.percentile(costs, _CHEAP))
         enough = max(within * (1 - NEAR * target_faces / len(self.faces)), 1.0)
         dead = 0
         for _ in range(_MOST_STEPS):
@@ -146,9 +150,11 @@ def _cells(
     for _ in range(_HALVINGS):
         halves = []
         for cell in cells:
-            axis = int(np.ptp(vertices[cell], axis=0).argmax())
-            order = np.argpartition(vertices[cell, axis], len(cell) // 2)
-            halves += [np.sort(cell[order[: len(cell) // 2]]), np.sort(cell[order[len(cell) // 2 :]])]
+            along = vertices[cell, int(np.ptp(vertices[cell], axis=0).argmax())]
+            middle = np.partition(along, len(cell) // 2)[len(cell) // 2]
+            lower = along < middle
+            lower[np.flatnonzero(along == middle)[: len(cell) // 2 - np.count_nonzero(lower)]] = True
+            halves += [cell[lower], cell[~lower]]
         cells = halves
     block = np.empty(len(vertices), np.int32)
     for number, cell in enumerate(cells):

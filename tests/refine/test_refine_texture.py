@@ -170,7 +170,12 @@ def test_a_gpu_gives_the_same_to_a_step_of_srgb(
     assert there.notes() == here.notes() == ()
 
 
-def test_cancel_is_felt_at_every_step(scene: Scene, baked: TexturedMesh) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_cancel_is_felt_at_every_step(
+    scene: Scene, baked: TexturedMesh, threads: int, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: machine.use(Engine()))
+    machine.use(Engine(threads=threads))
     seen: list[float] = []
 
     def stop_at(limit: float) -> Callable[[float], None]:
@@ -184,10 +189,9 @@ def test_cancel_is_felt_at_every_step(scene: Scene, baked: TexturedMesh) -> None
     s = scene
     refine_texture(baked, s.bundle, s.segmentation, s.calibration, {}, 2, stop_at(2))
     assert seen == sorted(seen)
-    assert len([fraction for fraction in seen if fraction <= 0.4]) >= 1, (
-        "of as many views at a time as there are threads"
-    )
-    assert len([fraction for fraction in seen if fraction > 0.4]) >= 3
+    looked = [fraction for fraction in seen if fraction <= 0.4]
+    assert len(looked) == -(-len(s.bundle.rgb) // threads), "as many views at a time as there are threads"
+    assert len(seen) - len(looked) >= 3
     with pytest.raises(Cancelled):
         refine_texture(baked, s.bundle, s.segmentation, s.calibration, {}, 2, stop_at(0.7))
 
