@@ -230,7 +230,7 @@ def _make(
     views = (bundle, segmentation, calibration, registrations)
     if preset.refine_steps:
         with tracker.stage("refine") as checkpoint:
-            refinement = refine_shape(mesh, *views, preset.refine_steps, preset.refine_s, checkpoint)
+            refinement = refine_shape(mesh, *views, depth, preset.refine_steps, preset.refine_s, checkpoint)
         mesh = refinement.mesh
         bundle = dataclasses.replace(bundle, notes=(*bundle.notes, *refinement.notes()))
         machine.release_memory()

@@ -35,3 +35,11 @@ class Fusion:
     volume: SignedDistanceVolume
     depth: dict[ViewName, NDArray[np.float32]]
     maps: ViewMaps | None = None
+
+
+def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diagonal: float) -> float:
+    """Median |difference| of two depth maps [h, w] (0 = none) where both are, over `diagonal`; 1 if nowhere."""
+    both = (drawn > 0) & (delivered > 0)
+    if not both.any() or diagonal <= 0:
+        return 1.0
+    return float(np.median(np.abs(drawn[both] - delivered[both]))) / diagonal

@@ -23,6 +23,7 @@ from config.bundle_layout import VIEW_NAMES, ViewName
 from engine.bundle import Bundle
 from engine.calibrate.result import Calibration
 from engine.camera import Camera, Registration
+from engine.fuse import depth_error
 from engine.jit import parallel_map, row_bands, thread_count
 from engine.mesh import TexturedMesh
 from engine.progress import Checkpoint
@@ -180,14 +181,6 @@ def evaluate(
     return Evaluation(
         views, facts, {name: smalls[name] for name in VIEW_NAMES}, {name: closeups[name] for name in VIEW_NAMES}
     )
-
-
-def depth_error(drawn: NDArray[np.float32], delivered: NDArray[np.float32], diagonal: float) -> float:
-    """Median |difference| of two depth maps [h, w] (0 = none) where both are, over `diagonal`; 1 if nowhere."""
-    both = (drawn > 0) & (delivered > 0)
-    if not both.any() or diagonal <= 0:
-        return 1.0
-    return float(np.median(np.abs(drawn[both] - delivered[both]))) / diagonal
 
 
 @dataclass(frozen=True, eq=False)

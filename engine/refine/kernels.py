@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import jit
@@ -30,3 +31,47 @@ def residual_rows(seen: Array, rgb: Array, weight: Array, first: int, end: int, 
     for i in range(first, end):
         for c in range(3):
             out[i, c] = weight[i] * (rgb[i, c] - seen[i, c])
+
+
+@jit
+def add_depth(
+    face_index: Array,
+    barycentric: Array,
+    drawn: Array,
+    depth: Array,
+    facing: Array,
+    share: Array,
+    lens: Array,
+    precise_px: float,
+    sums: Array,
+) -> None:
+    """Add to sums [F, 9] what each face's pixels ask of its corners: see `engine.refine.depth`.
+
+    sums: the products of the corners 00, 11, 22, 01, 02, 12, then the right-hand side of 0, 1, 2. face_index,
+    barycentric, drawn: a picture, see `Fragments`. depth: [H, W] float32 delivered, 0 = none. facing: [F, 3] the faces'
+    normals in the camera's frame. share: [F, 3] how far a corner's offset moves it along the face's normal. lens: fx,
+    fy, cx, cy in pixels.
+    """
+    for y in range(face_index.shape[0]):
+        for x in range(face_index.shape[1]):
+            f = face_index[y, x]
+            if f < 0 or depth[y, x] <= 0:
+                continue
+            u, v = (x + 0.5 - lens[2]) / lens[0], (y + 0.5 - lens[3]) / lens[1]
+            slant = facing[f, 0] * u + facing[f, 1] * v + facing[f, 2]
+            if slant >= 0:  # seen from behind
+                continue
+            residual = (drawn[y, x] - depth[y, x]) * slant
+            off_px = abs(residual) * lens[0] / depth[y, x]
+            weight = -slant / np.sqrt(u * u + v * v + 1) / max(1.0, off_px / precise_px)
+            b0, b1 = barycentric[y, x, 0], barycentric[y, x, 1]
+            g0, g1, g2 = b0 * share[f, 0], b1 * share[f, 1], (1 - b0 - b1) * share[f, 2]
+            sums[f, 0] += weight * g0 * g0
+            sums[f, 1] += weight * g1 * g1
+            sums[f, 2] += weight * g2 * g2
+            sums[f, 3] += weight * g0 * g1
+            sums[f, 4] += weight * g0 * g2
+            sums[f, 5] += weight * g1 * g2
+            sums[f, 6] -= weight * g0 * residual
+            sums[f, 7] -= weight * g1 * residual
+            sums[f, 8] -= weight * g2 * residual

@@ -24,14 +24,13 @@ from scipy import sparse
 
 from engine.jit import parallel_map
 from engine.mesh import Mesh
+from engine.refine.depth import DepthPull
 from engine.refine.outlines import Float32, Target, drawn_coverage, look_up, signed_distance
 
-SMOOTHNESS = 2.0
+SMOOTHNESS = 0.5
 """Of a displacement's second differences from vertex to vertex, against its error at one vertex of an outline."""
-HOLD = 0.5
-"""Of the displacement itself, where the depth renders have as many pixels as round the mean vertex: their say."""
-LEAST_HOLD = 0.1
-"""Where they have none."""
+HOLD = 0.02
+"""Of the displacement itself: what no view shows stays."""
 RIM_PX = 1.5
 """Vertices nearer to the mesh's own outline than this are told by it how to move."""
 FACING = 0.3
@@ -124,33 +123,34 @@ def _mean(weights: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix(sparse.diags(1 / np.asarray(weights.sum(1)).ravel()) @ weights)
 
 
-def hold_of(pixels: Float) -> Float:
-    """[V] how strongly vertices are held where they are, from how many pixels [V] of the depth renders show them.
+def fit_offset(
+    pulls: list[Pull],
+    depth: DepthPull,
+    offset: Float,
+    bending: sparse.csr_matrix,
+    focal_px: float,
+    depth_weight: float,
+) -> Float:
+    """[V] the offset that meets the pulls and the depth and bends least: one step from `offset` [V].
 
-    A large triangle on a flat side stands for much depth, and what pulls at one of its corners moves all of it.
+    depth: asked where `offset` is. bending: [V, V], the squared Laplacian. focal_px: pixels per world unit at distance
+    1, to which all are scaled. depth_weight: of the pixels that show a mean vertex, against one view's outline at one.
     """
-    return np.asarray(HOLD * np.maximum(pixels / max(float(pixels.mean()), 1e-12), LEAST_HOLD))
-
-
-def fit_offset(pulls: list[Pull], offset: Float, bending: sparse.csr_matrix, hold: Float, focal_px: float) -> Float:
-    """[V] the offset that meets the pulls, bends least and stays near 0: one step from `offset` [V].
-
-    bending: [V, V], the squared Laplacian. hold: [V], see `hold_of`. focal_px: pixels per world unit at distance 1, to
-    which all are scaled.
-    """
-    diagonal, right = hold.copy(), np.zeros(len(offset))
+    diagonal, right = np.full(len(offset), HOLD), depth_weight * (depth.right + depth.system @ offset)
     for pull in pulls:
         slope, residual = pull.slope / focal_px, pull.residual / focal_px
         weight = 1 / np.maximum(1, np.abs(pull.residual) / ROBUST_PX)
         np.add.at(diagonal, pull.vertex, weight * slope**2)
         np.add.at(right, pull.vertex, weight * slope * (slope * offset[pull.vertex] - residual))
-    return _solution(sparse.csr_matrix(SMOOTHNESS * bending + sparse.diags(diagonal)), right)
+    return _solution(
+        sparse.csr_matrix(SMOOTHNESS * bending + depth_weight * depth.system + sparse.diags(diagonal)), right
+    )
 
 
 def _solution(system: sparse.csr_matrix, right: Float) -> Float:
     """[V] by conjugate gradients, scaled by the diagonal (Hestenes and Stiefel, 1952); not a number where it has none.
 
-    `hold_of` keeps the system so far from singular that some 90 rounds find twelve digits, in a fraction of what it
+    HOLD keeps the system so far from singular that some 90 rounds find twelve digits, in a fraction of what it
     takes to factorise it. SciPy's own loop sums with BLAS, whose threads wait for each other where others use the
     cores, and whose result depends on how many they are.
     """

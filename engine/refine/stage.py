@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,9 +19,10 @@ from engine.jit import beside, parallel_map
 from engine.mesh import Mesh
 from engine.progress import Checkpoint
 from engine.refine.creases import sharpened, spared
-from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, pixels_shown, worsened
+from engine.refine.depth import DEPTH, depth_pull
+from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, worsened
 from engine.refine.outlines import Target, signed_distance, target_of
-from engine.refine.shape import Float, displaced, fit_offset, hold_of, laplacian, mean_residual_px, pulls_of
+from engine.refine.shape import Float, displaced, fit_offset, laplacian, mean_residual_px, pulls_of
 from engine.register.outlines import resized
 from engine.register.similarity import bilinear
 from engine.segment import Segmentation
@@ -40,7 +42,13 @@ SETTLED: Final = 0.02
 """A step that takes away less than this share of the outlines' distance is the last."""
 WITH_CREASES: Final = 0.75
 """Of the time: so much may go by with creases that are given up later, so that the outlines alone get the rest."""
-_HALVINGS: Final = 3
+RAISED: Final = 2.0
+"""The depth's say grows by the ratio by which a step's depth error is too large, to this power."""
+LEAST_RAISE, MOST_RAISE = 1.2, 10.0
+CONTRADICTED: Final = 1.1
+"""Creases that by themselves make the depth error so many times larger: those that the depth renders bear, at once."""
+_ATTEMPTS: Final = 8
+_SMALLEST_SHARE: Final = 0.25
 _TRIES: Final = 6
 
 
@@ -92,6 +100,7 @@ def refine_shape(
     segmentation: Segmentation,
     calibration: Calibration,
     registrations: dict[ViewName, Registration],
+    depth: Mapping[ViewName, NDArray[np.float32]],
     steps: int,
     budget_s: float,
     checkpoint: Checkpoint,
@@ -99,15 +108,17 @@ def refine_shape(
 ) -> Refinement:
     """Make a closed mesh's creases sharp, then move its vertices along its normals until its outlines are the views'.
 
-    At most `steps` steps, and none that is begun after budget_s; with creases, after three quarters of it. A step after
-    which the mesh gives the depth renders back less well than at the start is halved, then given up; one that is not a
-    number is not taken. Where no step makes up for what creases cost, those that the depth renders contradict are given
-    up, and if that is not enough, all. The result is never worse than the start by `Agreement`, and as free of defects.
+    depth: [S, S] float32 planar z for each view in world units, 0 = background, as `Fusion` has it. At most `steps`
+    steps, and none that is begun after budget_s; with creases, after three quarters of it. A step after which the mesh
+    gives the depth renders back less well than at the start is tried with more say for the depth, or halved, then given
+    up; one that is not a number is not taken. Where no step makes up for what creases cost, those that the depth
+    renders contradict are given up, and if that is not enough, all. The result is never worse than the start by
+    `Agreement`, and as free of defects.
     """
     began_s = clock()
     with beside(lambda _: sharpened(mesh)) as sharpening:
-        renders = depth_renders(bundle, segmentation, calibration)
-        before, hold = agreement(mesh, renders), hold_of(pixels_shown(mesh, renders))
+        renders = depth_renders(bundle, segmentation, calibration, depth)
+        before = agreement(mesh, renders)
         checkpoint(0.1)
         targets, sources, contradicting = outlines_of_views(bundle, segmentation, calibration, registrations)
         checkpoint(0.15)
@@ -118,9 +129,9 @@ def refine_shape(
     def over(share: float) -> Callable[[], bool]:
         return lambda: clock() - began_s > share * budget_s
 
-    held = _Held(targets, renders, before, hold, steps, over(WITH_CREASES))
+    held = _Held(targets, renders, before, steps, over(WITH_CREASES))
     found, creases, spent = None, 0.0, 0.2
-    for sharp, share in _with_creases(mesh, sharpest, renders):
+    for sharp, share in _with_creases(mesh, sharpest, renders, before):
         found, creases = _fitted(sharp, held, _part(checkpoint, spent, spent + 0.3)), share
         spent += 0.3
         if found is not None:
@@ -135,14 +146,18 @@ def refine_shape(
     )
 
 
-def _with_creases(mesh: Mesh, sharpest: tuple[Mesh, float], renders: list[DepthRender]) -> Iterator[tuple[Mesh, float]]:
+def _with_creases(
+    mesh: Mesh, sharpest: tuple[Mesh, float], renders: list[DepthRender], before: Agreement
+) -> Iterator[tuple[Mesh, float]]:
     """What `sharpened` made of it; then, if wanted, no creases but those that the depth renders bear.
 
-    Not at once: codes are coarse, and a crease that is right for views between may well cost some pixels.
+    Not at once, but where they cost much of the depth: codes are coarse, and a crease that is right for views between
+    may well cost some pixels.
     """
     sharp, creases = sharpest
     if creases:
-        yield sharpest
+        if agreement(sharp, renders).depth_error <= CONTRADICTED * before.depth_error:
+            yield sharpest
         sharp, creases = spared(mesh, sharp, worsened(mesh, sharp, renders))
         if creases:
             yield sharp, creases
@@ -154,12 +169,11 @@ def _part(checkpoint: Checkpoint, begin: float, end: float) -> Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """What steps go by. hold: [V], see `hold_of`. over: whether the time is."""
+    """What steps go by. over: whether the time is."""
 
     targets: list[Target]
     renders: list[DepthRender]
     before: Agreement
-    hold: Float
     steps: int
     over: Callable[[], bool]
 
@@ -172,13 +186,22 @@ class _Fitted(NamedTuple):
     stopped: str
 
 
+class _Step(NamedTuple):
+    """offset: [V], from the start. depth_weight: with which it was found."""
+
+    offset: Float
+    mesh: Mesh
+    after: Agreement
+    depth_weight: float
+
+
 def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
     """The start, its outlines brought to the views'; None where what comes of it is worse than `held.before`."""
     targets, renders = held.targets, held.renders
     focal_px = max((float(target.camera.K[0, 0]) for target in targets), default=1.0)
     normals, bending = start.vertex_normals(), laplacian(start)
     bending = (bending.T @ bending).tocsr()
-    offset, best, after = np.zeros(len(start.vertices)), start, agreement(start, renders)
+    last = _Step(np.zeros(len(start.vertices)), start, agreement(start, renders), DEPTH)
     pulls = pulls_of(start, normals, targets)
     last_px = mean_residual_px(pulls)
     taken, stopped = 0, "all steps taken"
@@ -187,37 +210,52 @@ def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
         if held.over():
             stopped = "the time was over"
             break
-        wanted = fit_offset(pulls, offset, bending, held.hold, focal_px) - offset
-        if not np.isfinite(wanted).all():
-            stopped = "a step was not a number"
+        asked = depth_pull(last.mesh, normals, renders)
+        fit = partial(fit_offset, pulls, asked, last.offset, bending, focal_px)
+        found = _step(start, normals, last, fit, held)
+        if isinstance(found, str):
+            stopped = found
             break
-        found = None
-        for halving in range(_HALVINGS):
-            tried = _untangled(start, normals, offset, offset + wanted / 2**halving)
-            if tried is None:
-                continue
-            moved = displaced(start, normals, tried)
-            if defects(moved):
-                continue
-            now = agreement(moved, renders)
-            if now.no_worse_than(held.before):
-                found = tried, moved, now
-                break
-        if found is None:
-            stopped = "a step would have made the depth worse"
-            break
-        pulls = pulls_of(found[1], normals, targets)
+        pulls = pulls_of(found.mesh, normals, targets)
         here_px = mean_residual_px(pulls)
         if here_px >= last_px:
             stopped = "the outlines came no nearer"
             break
-        offset, best, after = found
+        last = found
         taken += 1
         settled, last_px = here_px > (1 - SETTLED) * last_px, here_px
         if settled:
             stopped = "settled"
             break
-    return _Fitted(best, taken, last_px, after, stopped) if after.no_worse_than(held.before) else None
+    return _Fitted(last.mesh, taken, last_px, last.after, stopped) if last.after.no_worse_than(held.before) else None
+
+
+def _step(start: Mesh, normals: Float, last: _Step, fit: Callable[[float], Float], held: _Held) -> _Step | str:
+    """The next step, or why there is none. fit: the offset that is wanted, by the weight of the depth.
+
+    Where it makes the depth error worse, the depth gets more weight; where it makes something else worse, or tears the
+    mesh, it is halved.
+    """
+    weight, share, before = last.depth_weight, 1.0, held.before
+    wanted = fit(weight) - last.offset
+    for _ in range(_ATTEMPTS):
+        if not np.isfinite(wanted).all():
+            return "a step was not a number"
+        offset = _untangled(start, normals, last.offset, last.offset + share * wanted)
+        mesh = start if offset is None else displaced(start, normals, offset)
+        whole = offset is not None and not defects(mesh)
+        after = agreement(mesh, held.renders) if whole else None
+        if offset is not None and after is not None and after.no_worse_than(before):
+            return _Step(offset, mesh, after, weight)
+        if after is not None and after.depth_error > before.depth_error:
+            ratio = after.depth_error / max(before.depth_error, 1e-12)
+            weight *= min(max(ratio**RAISED, LEAST_RAISE), MOST_RAISE)
+            wanted = fit(weight) - last.offset
+        else:
+            share /= 2
+            if share < _SMALLEST_SHARE:
+                break
+    return "a step would have made the depth worse"
 
 
 def outlines_of_views(

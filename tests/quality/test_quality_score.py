@@ -13,7 +13,8 @@ from engine.mesh import Mesh, TexturedMesh
 from engine.quality import Evaluation, evaluate
 from engine.quality.facts import is_watertight, mesh_facts
 from engine.quality.metrics import PSNR_CAP_DB
-from engine.quality.score import compare, depth_error, thumbnails
+from engine.fuse import depth_error
+from engine.quality.score import compare, thumbnails
 from engine.render import Render
 
 SIZE = 256
