@@ -9,11 +9,11 @@ import pytest
 from config.bundle_layout import VIEW_NAMES
 from config.errors import Cancelled
 from engine.camera import Registration
+from engine.fuse import depth_error
 from engine.mesh import Mesh, TexturedMesh
 from engine.quality import Evaluation, evaluate
 from engine.quality.facts import is_watertight, mesh_facts
 from engine.quality.metrics import PSNR_CAP_DB
-from engine.fuse import depth_error
 from engine.quality.score import compare, thumbnails
 from engine.render import Render
 

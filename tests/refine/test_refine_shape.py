@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.ndimage import grey_dilation
 
 from config.bundle_layout import VIEW_NAMES, ViewName
@@ -17,11 +19,12 @@ from engine.bundle import Bundle
 from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
 from engine.mesh import Mesh
-from engine.refine import Refinement, refine_shape, stage
-from engine.refine.guard import Agreement, agreement, depth_renders, pixels_shown, worsened
+from engine.refine import Refinement, refine_shape, shape, stage
+from engine.refine.depth import DepthPull
+from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, worsened
 from engine.refine.outlines import signed_distance, target_of
-from engine.refine.shape import HOLD, LEAST_HOLD, SMOOTHNESS, Pull, displaced, fit_offset, hold_of, laplacian, pulls_of
-from engine.refine.stage import _untangled, outlines_of_views
+from engine.refine.shape import HOLD, SMOOTHNESS, Pull, displaced, fit_offset, laplacian, pulls_of
+from engine.refine.stage import LEAST_RAISE, MOST_RAISE, _untangled, outlines_of_views
 from engine.render import render_depth
 from engine.segment import Segmentation
 from engine.surface.verify import defects
@@ -72,6 +75,19 @@ def seen() -> tuple[Bundle, Segmentation, Calibration]:
     return scene_of(ball(RADIUS))
 
 
+def delivered(mesh: Mesh) -> dict[ViewName, NDArray[np.float32]]:
+    """The depth of a mesh, to all digits."""
+    return {view: render_depth(mesh, view_camera(view, RGB // 2)) for view in VIEW_NAMES}
+
+
+def renders_of(seen: tuple[Bundle, Segmentation, Calibration], mesh: Mesh | None = None) -> list[DepthRender]:
+    return depth_renders(*seen, delivered(mesh or ball(RADIUS)))
+
+
+def nothing_asked(count: int) -> DepthPull:
+    return DepthPull(sparse.csr_matrix((count, count)), np.zeros(count))
+
+
 def refine(
     seen: tuple[Bundle, Segmentation, Calibration],
     mesh: Mesh,
@@ -80,8 +96,11 @@ def refine(
     checkpoint: Callable[[float], None] = lambda fraction: None,
     registrations: dict[str, Registration] | None = None,
     clock: Callable[[], float] = lambda: 0.0,
+    depth: dict[ViewName, NDArray[np.float32]] | None = None,
 ) -> Refinement:
-    return refine_shape(mesh, *seen, registrations or {}, steps, budget_s, checkpoint, clock)  # type: ignore[arg-type]
+    """depth: as delivered; the ball's where none is given."""
+    depth = depth or delivered(ball(RADIUS))
+    return refine_shape(mesh, *seen, registrations or {}, depth, steps, budget_s, checkpoint, clock)  # type: ignore[arg-type]
 
 
 def radii(mesh: Mesh) -> NDArray[np.float64]:
@@ -127,69 +146,77 @@ def test_the_system_is_solved() -> None:
     rng = np.random.default_rng(1)
     vertex = rng.choice(len(mesh.vertices), 50, replace=False)
     pull = Pull(vertex, rng.normal(0, 0.1, 50), np.full(50, 800.0))
-    hold = rng.uniform(0.1, 3, len(mesh.vertices))
-    offset = fit_offset([pull], np.zeros(len(mesh.vertices)), bending, hold, 800.0)
-    gradient = SMOOTHNESS * (bending @ offset) + hold * offset
-    np.add.at(gradient, vertex, offset[vertex] + pull.residual / 800.0)
+    half = sparse.random(len(mesh.vertices), len(mesh.vertices), 0.001, random_state=2)
+    depth = DepthPull((half @ half.T).tocsr(), rng.normal(0, 0.1, len(mesh.vertices)))
+    before = rng.normal(0, 0.1, len(mesh.vertices))
+    offset = fit_offset([pull], depth, before, bending, 800.0, 3.0)
+    gradient = SMOOTHNESS * (bending @ offset) + HOLD * offset
+    gradient += 3 * (depth.system @ (offset - before) - depth.right)
+    np.add.at(gradient, vertex, offset[vertex] - before[vertex] + pull.residual / 800.0)
     assert np.abs(gradient).max() < 1e-9
     assert (laplacian(mesh) @ np.ones(len(mesh.vertices))) == pytest.approx(0, abs=1e-12)
 
 
-def test_vertices_are_held_by_the_pixels_of_depth_that_show_them(
+def limb_and_corner(mesh: Mesh) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """A ball's vertices that the front view's outline shows, from 1 away, and those where no view has an outline."""
+    radius = float(radii(mesh).mean())
+    limb = np.abs(mesh.vertices[:, 2] - radius**2) < 0.01 * radius
+    return limb, np.abs(np.abs(mesh.vertices) / radius - 3**-0.5).max(1) < 0.08
+
+
+def test_a_ball_fused_too_small_meets_its_outlines_and_its_depth(
     seen: tuple[Bundle, Segmentation, Calibration],
 ) -> None:
-    mesh, renders = ball(RADIUS), depth_renders(*seen)
-    within = ball(0.3 * RADIUS)  # which nothing shows
-    both = Mesh(np.concatenate([mesh.vertices, within.vertices]), np.concatenate([mesh.faces, within.faces + 2562]))
-    shown = sum(int(np.count_nonzero(render.mask)) for render in renders)
-    pixels = pixels_shown(both, renders)
-    assert len(mesh.vertices) == 2562
-    assert pixels.sum() == pytest.approx(shown, rel=0.005)
-    assert (pixels[2562:] == 0).all()
-    half = renders[0].mask & (np.arange(renders[0].camera.size_px) < renders[0].camera.size_px / 2)
-    assert pixels_shown(mesh, [replace(renders[0], mask=half)]).sum() == pytest.approx(half.sum(), rel=0.01)
-    one = pixels_shown(mesh, renders[:1])
-    towards = mesh.vertices @ (renders[0].camera.position / np.linalg.norm(renders[0].camera.position)) / RADIUS
-    assert one[towards > 0.95].mean() > 2 * one[(towards > 0.3) & (towards < 0.5)].mean()
-    assert (one[towards < -0.1] == 0).all()
-    hold = hold_of(pixels)
-    assert (hold[2562:] == LEAST_HOLD * HOLD).all()
-    assert hold.min() > 0, "or the system would have no solution there"
-    assert hold[pixels > pixels.mean()] == pytest.approx((HOLD * pixels / pixels.mean())[pixels > pixels.mean()])
-
-
-def test_what_much_depth_shows_gives_way_less() -> None:
-    """Both poles are pulled alike; round one there are four times as many pixels as round the other."""
-    mesh = ball(1.0)
-    bending = laplacian(mesh)
-    top, bottom = int(mesh.vertices[:, 1].argmax()), int(mesh.vertices[:, 1].argmin())
-    pull = Pull(np.array([top, bottom]), np.full(2, -0.5), np.full(2, 800.0))
-    pixels = np.where(mesh.vertices[:, 1] > 0, 16.0, 4.0)
-    nothing = np.zeros(len(pixels))
-    offset = fit_offset([pull], nothing, (bending.T @ bending).tocsr(), hold_of(pixels), 800.0)
-    assert 0 < offset[top] < 0.9 * offset[bottom]
-    far = (
-        offset[mesh.vertices[:, 1] > 0.5].sum() - offset[top],
-        offset[mesh.vertices[:, 1] < -0.5].sum() - offset[bottom],
-    )
-    assert far[0] < 0.7 * far[1]
-
-
-def test_a_ball_fused_too_small_meets_its_outlines(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
     small = ball(0.99 * RADIUS)
     found = refine(seen, small, steps=6)
     before_px, after_px = found.outline_px
     assert found.steps >= 2
-    assert after_px < 0.5 * before_px
+    assert after_px < 0.3 * before_px
     assert found.after.depth_iou > found.before.depth_iou
+    assert found.after.depth_error < 0.1 * found.before.depth_error
     assert found.after.no_worse_than(found.before)
     assert set(found.sources.values()) == {"rgb"}
     assert not defects(found.mesh)
-    limb = np.abs(small.vertices[:, 2] - RADIUS**2) < 0.01 * RADIUS  # what the front view's outline shows, from 1 away
-    assert abs(radii(found.mesh)[limb].mean() - RADIUS) < 0.4 * 0.01 * RADIUS
-    corner = np.abs(np.abs(small.vertices) / RADIUS - 3**-0.5).max(1) < 0.08  # where no view has an outline
-    moved = radii(found.mesh) - radii(small)
-    assert moved[corner].max() < 0.5 * moved[limb].mean(), "only the outlines' neighbourhood follows"
+    for part in limb_and_corner(small):
+        assert abs(radii(found.mesh)[part].mean() - RADIUS) < 0.1 * 0.01 * RADIUS
+
+
+def test_where_outlines_and_depth_contradict_each_other_only_the_rim_gives_way(
+    seen: tuple[Bundle, Segmentation, Calibration],
+) -> None:
+    """All depth says 0.993 of the radius that all outlines say: the start lies below both."""
+    small, shallow = ball(0.99 * RADIUS), delivered(ball(0.993 * RADIUS))
+    found = refine(seen, small, steps=6, depth=shallow)
+    assert found.steps >= 1
+    assert found.after.depth_error <= found.before.depth_error
+    assert found.outline_px[1] < 0.5 * found.outline_px[0]
+    limb, corner = limb_and_corner(small)
+    assert radii(found.mesh)[limb].mean() > 0.996 * RADIUS
+    assert radii(found.mesh)[corner].mean() == pytest.approx(0.993 * RADIUS, abs=0.001 * RADIUS)
+
+
+def test_a_step_that_makes_the_depth_error_worse_is_tried_with_more_say_for_the_depth(
+    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one step would inflate all over, were the depth not given its say while it is sought."""
+    small, shallow, weights = ball(0.99 * RADIUS), delivered(ball(0.992 * RADIUS)), list[float]()
+
+    def fit(*given: Any) -> NDArray[np.float64]:
+        weights.append(given[-1])
+        return fit_offset(*given)
+
+    monkeypatch.setattr(shape, "SMOOTHNESS", 1000.0)
+    monkeypatch.setattr(stage, "DEPTH", 1e-3)
+    monkeypatch.setattr(stage, "fit_offset", fit)
+    found = refine(seen, small, steps=1, depth=shallow)
+    assert found.steps == 1
+    assert len(weights) > 1
+    assert all(LEAST_RAISE - 1e-9 <= b / a <= MOST_RAISE + 1e-9 for a, b in itertools.pairwise(weights))
+    assert found.after.depth_error <= found.before.depth_error
+    assert found.outline_px[1] < found.outline_px[0]
+    weights.clear()
+    refine(seen, small, steps=2, depth=shallow)
+    assert weights.count(1e-3) == 1, "the next step begins with what this one took"
 
 
 def test_what_fits_already_stays(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
@@ -207,7 +234,7 @@ def test_it_is_never_worse_than_the_start(
     _, larger, _ = scene_of(ball(1.01 * RADIUS))
     fooled = bundle, replace(segmentation, rgb_alpha=larger.rgb_alpha), calibration
     monkeypatch.setattr(stage, "same_outline", lambda coverage, coarse: True)
-    right, renders = ball(RADIUS), depth_renders(*fooled)
+    right, renders = ball(RADIUS), renders_of(fooled)
     found = refine(fooled, right)
     assert set(found.sources.values()) == {"rgb"}
     before, after = agreement(right, renders), agreement(found.mesh, renders)
@@ -215,6 +242,7 @@ def test_it_is_never_worse_than_the_start(
     assert after.depth_iou >= before.depth_iou
     assert after.worst_depth_iou >= before.worst_depth_iou
     assert after.outside <= before.outside
+    assert after.depth_error <= before.depth_error
     monkeypatch.setattr(Agreement, "no_worse_than", lambda self, other: True)
     led_astray = refine(fooled, right).after
     assert led_astray.depth_iou < before.depth_iou - 0.002
@@ -223,15 +251,16 @@ def test_it_is_never_worse_than_the_start(
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        (Agreement(0.9, 0.8, 0.1), True),
-        (Agreement(0.95, 0.85, 0.05), True),
-        (Agreement(0.89, 0.85, 0.05), False),
-        (Agreement(0.95, 0.79, 0.05), False),
-        (Agreement(0.95, 0.85, 0.11), False),
+        (Agreement(0.9, 0.8, 0.1, 0.01), True),
+        (Agreement(0.95, 0.85, 0.05, 0.005), True),
+        (Agreement(0.89, 0.85, 0.05, 0.005), False),
+        (Agreement(0.95, 0.79, 0.05, 0.005), False),
+        (Agreement(0.95, 0.85, 0.11, 0.005), False),
+        (Agreement(0.95, 0.85, 0.05, 0.011), False),
     ],
 )
 def test_nothing_may_be_worse(after: Agreement, expected: bool) -> None:
-    assert after.no_worse_than(Agreement(0.9, 0.8, 0.1)) is expected
+    assert after.no_worse_than(Agreement(0.9, 0.8, 0.1, 0.01)) is expected
 
 
 def test_a_repainted_view_is_taken_from_its_depth_render(seen: tuple[Bundle, Segmentation, Calibration]) -> None:
@@ -300,7 +329,7 @@ def cubes() -> tuple[Mesh, Mesh]:
 
 def test_rounded_creases_are_made_sharp_again() -> None:
     cube, rounded = cubes()
-    found = refine(scene_of(cube), rounded, steps=2)
+    found = refine(scene_of(cube), rounded, steps=2, depth=delivered(cube))
     apart = np.linalg.norm(rounded.vertices - cube.vertices, axis=1)
     edges = apart > 0.3 * apart.max()
     assert found.creases > 0.1
@@ -308,11 +337,33 @@ def test_rounded_creases_are_made_sharp_again() -> None:
     assert found.after.no_worse_than(found.before)
 
 
+def swollen(mesh: Mesh) -> tuple[Mesh, float]:
+    return Mesh(1.1 * mesh.vertices, mesh.faces), 0.5
+
+
+def bumped(mesh: Mesh) -> tuple[Mesh, float]:
+    """Too few vertices for the depth error, a median, to notice."""
+    return Mesh(np.where(mesh.vertices[:, :1] > 0.9 * RADIUS, 1.1, 1.0) * mesh.vertices, mesh.faces), 0.05
+
+
+@pytest.mark.parametrize(("creases", "tried"), [(swollen, False), (bumped, True)])
+def test_creases_that_cost_much_of_the_depth_are_spared_at_once(
+    creases: Callable[[Mesh], tuple[Mesh, float]], tried: bool, seen: tuple[Bundle, Segmentation, Calibration]
+) -> None:
+    start, renders = ball(0.999 * RADIUS), renders_of(seen)
+    sharpest = creases(start)
+    found = stage._with_creases(start, sharpest, renders, agreement(start, renders))
+    assert any(mesh is sharpest[0] for mesh, _ in found) is tried
+
+
+@pytest.mark.parametrize("creases", [swollen, bumped])
 def test_creases_that_the_depth_contradicts_are_given_up(
-    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+    seen: tuple[Bundle, Segmentation, Calibration],
+    creases: Callable[[Mesh], tuple[Mesh, float]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     right = ball(RADIUS)
-    monkeypatch.setattr(stage, "sharpened", lambda mesh: (Mesh(1.1 * mesh.vertices, mesh.faces), 0.5))
+    monkeypatch.setattr(stage, "sharpened", creases)
     found = refine(seen, right)
     assert found.creases == 0
     assert np.abs(radii(found.mesh) - RADIUS).max() < 0.002 * RADIUS
@@ -329,7 +380,7 @@ def test_creases_that_are_given_up_leave_time_for_the_outlines(
         over.append(held.over())
         return fitted(start, held, checkpoint)
 
-    monkeypatch.setattr(stage, "sharpened", lambda mesh: (Mesh(1.1 * mesh.vertices, mesh.faces), 0.5))
+    monkeypatch.setattr(stage, "sharpened", bumped)
     monkeypatch.setattr(stage, "_fitted", watched)
     found = refine(seen, small, budget_s=10.0, clock=lambda: now_s[0])
     assert (over[0], over[-1]) == (True, False)
@@ -350,8 +401,9 @@ def test_a_step_that_tears_the_mesh_is_not_taken(
 def test_a_step_that_goes_too_far_is_halved(
     seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "fit_offset", lambda pulls, offset, *rest: 6 * fit_offset(pulls, offset, *rest))
-    found = refine(seen, ball(0.99 * RADIUS), steps=1)
+    monkeypatch.setattr(stage, "fit_offset", lambda *given: 6 * fit_offset(*given))
+    monkeypatch.setattr(stage, "DEPTH", 1e-9)
+    found = refine(seen, ball(0.99 * RADIUS), steps=1, depth=delivered(ball(1.1 * RADIUS)))  # only outlines object
     assert found.steps == 1
     assert found.after.depth_iou > found.before.depth_iou
 
@@ -359,7 +411,7 @@ def test_a_step_that_goes_too_far_is_halved(
 def test_a_step_away_from_the_outlines_is_not_taken(
     seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "fit_offset", lambda pulls, offset, *rest: -0.3 * fit_offset(pulls, offset, *rest))
+    monkeypatch.setattr(stage, "fit_offset", lambda *given: -0.3 * fit_offset(*given))
     monkeypatch.setattr(Agreement, "no_worse_than", lambda self, other: True)
     small = ball(0.99 * RADIUS)
     found = refine(seen, small)
@@ -426,14 +478,14 @@ def test_a_system_that_is_not_a_number_has_no_solution() -> None:
     bending = laplacian(mesh)
     pull = Pull(np.array([3]), np.array([np.nan]), np.array([800.0]))
     nothing = np.zeros(len(mesh.vertices))
-    offset = fit_offset([pull], nothing, (bending.T @ bending).tocsr(), np.ones(len(nothing)), 800.0)
+    offset = fit_offset([pull], nothing_asked(len(nothing)), nothing, (bending.T @ bending).tocsr(), 800.0, 1.0)
     assert np.isnan(offset).all()
 
 
 def test_what_a_change_makes_worse_is_told_to_the_vertices_there(
     seen: tuple[Bundle, Segmentation, Calibration],
 ) -> None:
-    renders = depth_renders(*seen)
+    renders = renders_of(seen)
     start = ball(RADIUS)
     assert not worsened(start, start, renders).any()
     bumped = start.vertices.copy()

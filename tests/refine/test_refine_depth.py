@@ -1,0 +1,137 @@
+"""What the depth renders ask of the vertices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import sparse
+
+from config.bundle_layout import VIEW_NAMES
+from engine.mesh import Mesh
+from engine.refine import depth
+from engine.refine.depth import depth_pull
+from engine.refine.guard import DepthRender
+from engine.refine.shape import displaced, fit_offset, laplacian
+from engine.render import render_depth
+from tests.texture.conftest import view_camera
+
+SIZE = 256
+RADIUS = 0.17
+PIXEL = 1 / view_camera("front", SIZE).K[0, 0]
+
+
+def ball(radius: float = RADIUS) -> Mesh:
+    from trimesh.creation import icosphere
+
+    made = icosphere(subdivisions=3, radius=radius)
+    return Mesh(np.asarray(made.vertices, np.float64), np.asarray(made.faces, np.int32))
+
+
+def renders_of(mesh: Mesh) -> list[DepthRender]:
+    """What six cameras see, to all digits; any code is allowed."""
+    out = []
+    for view in VIEW_NAMES:
+        camera = view_camera(view, SIZE)
+        z = render_depth(mesh, camera)
+        out.append(DepthRender(camera, z > 0, np.zeros_like(z), np.full_like(z, 9), z))
+    return out
+
+
+def fitted(mesh: Mesh, renders: list[DepthRender], rounds: int = 4) -> Mesh:
+    """Moved by depth alone."""
+    normals, nothing = mesh.vertex_normals(), np.zeros(len(mesh.vertices))
+    bending, offset, moved = laplacian(mesh), nothing, mesh
+    for _ in range(rounds):
+        asked = depth_pull(moved, normals, renders)
+        offset = fit_offset([], asked, offset, (bending.T @ bending).tocsr(), 1.0, 1e4)
+        moved = displaced(mesh, normals, offset)
+    return moved
+
+
+def radii(mesh: Mesh) -> NDArray[np.float64]:
+    return np.linalg.norm(mesh.vertices, axis=1)
+
+
+@pytest.mark.parametrize("scale", [0.99, 1.01])
+def test_depth_leads_back_to_the_surface_from_either_side(scale: float) -> None:
+    found = fitted(ball(scale * RADIUS), renders_of(ball()))
+    assert np.abs(radii(found) - RADIUS).max() < 0.1 * 0.01 * RADIUS
+
+
+def test_what_lies_right_is_asked_for_nothing() -> None:
+    mesh = ball()
+    asked = depth_pull(mesh, mesh.vertex_normals(), renders_of(mesh))
+    assert np.abs(asked.right).max() < 1e-6 * RADIUS
+    assert np.abs(depth_pull(ball(0.99 * RADIUS), mesh.vertex_normals(), renders_of(mesh)).right).max() > 1e-4 * RADIUS
+
+
+def test_the_system_says_how_a_displacement_changes_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against finite differences: small ones, near the surface, where Gauss and Newton leave nothing out."""
+    monkeypatch.setattr(depth, "PRECISE_PX", 1e9)
+    mesh = ball()
+    normals, renders = mesh.vertex_normals(), renders_of(ball(1.0005 * RADIUS))
+    offset = 0.02 * PIXEL * np.sin(9 * mesh.vertices[:, 0] / RADIUS + 1)
+    before, after = (depth_pull(m, normals, renders) for m in (mesh, displaced(mesh, normals, offset)))
+    expected = -(before.system @ offset)
+    change = after.right - before.right
+    assert np.linalg.norm(change - expected) < 0.01 * np.linalg.norm(expected)
+
+
+def test_the_system_is_that_of_the_pixels() -> None:
+    """One face, square to the front camera and a hundredth too near: the sums by hand."""
+    camera = view_camera("front", SIZE)
+    backwards = camera.camera_from_world[2, :3]
+    at = camera.position + 0.5 * backwards
+    right, up = camera.camera_from_world[0, :3], -camera.camera_from_world[1, :3]
+    vertices = np.array([at, at + 0.1 * right, at + 0.1 * up])
+    mesh = Mesh(vertices, np.array([[0, 1, 2]], np.int32))
+    z = render_depth(mesh, camera)
+    delivered = np.where(z > 0, np.float32(0.51), np.float32(0))
+    render = DepthRender(camera, z > 0, np.zeros_like(z), np.full_like(z, 9), delivered)
+    towards = np.tile(-backwards, (3, 1))
+    asked = depth_pull(mesh, towards, [render])
+    rows, columns = np.nonzero(z)
+    K = camera.K
+    u, v = (columns + 0.5 - K[0, 2]) / K[0, 0], (rows + 0.5 - K[1, 2]) / K[1, 1]
+    cosine = 1 / np.sqrt(u**2 + v**2 + 1)
+    residual = 0.01  # in front of where it should be, along its normal
+    weight = cosine / (residual / 0.51 * K[0, 0] / depth.PRECISE_PX)
+    b = np.stack([1 - (u + -v) * 0.5 / 0.1, u * 0.5 / 0.1, -v * 0.5 / 0.1], 1)
+    sums = (b[:, :, None] * b[:, None, :] * weight[:, None, None]).sum(0) * 3 / len(rows)
+    np.testing.assert_allclose(asked.system.toarray(), sums, rtol=1e-3, atol=1e-6 * sums.max())
+    np.testing.assert_allclose(asked.right, -residual * (b * weight[:, None]).sum(0) * 3 / len(rows), rtol=1e-3)
+
+
+def test_it_is_symmetric_and_never_negative() -> None:
+    mesh = ball(0.99 * RADIUS)
+    asked = depth_pull(mesh, mesh.vertex_normals(), renders_of(ball()))
+    dense = asked.system.toarray()
+    assert (dense == dense.T).all()
+    assert np.linalg.eigvalsh(dense).min() > -1e-9
+
+
+def test_pixels_that_are_far_off_pull_no_harder_than_near_ones() -> None:
+    """A patch of depth that is wrong by ten or by a hundred times the precise distance."""
+    mesh, normals = ball(), ball().vertex_normals()
+    pulls = []
+    for wrong in (10, 100):
+        renders = renders_of(mesh)
+        z = renders[0].depth.copy()
+        z[110:140, 110:140] += np.float32(wrong * depth.PRECISE_PX * PIXEL)
+        renders[0] = DepthRender(renders[0].camera, renders[0].mask, renders[0].near, renders[0].far, z)
+        pulls.append(depth_pull(mesh, normals, renders).right.sum())
+    assert pulls[0] < 0, "back, away from the camera"
+    assert pulls[1] == pytest.approx(pulls[0], rel=0.05)
+
+
+def test_what_no_view_shows_is_asked_for_nothing() -> None:
+    outer, inner = ball(), ball(0.3 * RADIUS)
+    count = len(outer.vertices)
+    both = Mesh(np.concatenate([outer.vertices, inner.vertices]), np.concatenate([outer.faces, inner.faces + count]))
+    asked = depth_pull(both, both.vertex_normals(), renders_of(ball(1.01 * RADIUS)))
+    assert (asked.right[count:] == 0).all()
+    assert sparse.csr_matrix(asked.system)[count:].nnz == 0 or np.abs(asked.system[count:]).max() == 0
+    assert (asked.right[:count] != 0).mean() > 0.9
+    empty = [DepthRender(r.camera, r.mask & False, r.near, r.far, 0 * r.depth) for r in renders_of(outer)]
+    assert not depth_pull(outer, outer.vertex_normals(), empty).right.any()
