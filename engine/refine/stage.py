@@ -42,9 +42,9 @@ SETTLED: Final = 0.02
 """A step that takes away less than this share of the outlines' distance is the last."""
 WITH_CREASES: Final = 0.75
 """Of the time: so much may go by with creases that are given up later, so that the outlines alone get the rest."""
-RAISED: Final = 2.0
+RAISED: Final = 4.0
 """The depth's say grows by the ratio by which a step's depth error is too large, to this power."""
-LEAST_RAISE, MOST_RAISE = 1.2, 10.0
+LEAST_RAISE, MOST_RAISE = 1.1, 10.0
 CONTRADICTED: Final = 1.1
 """Creases that by themselves make the depth error so many times larger: those that the depth renders bear, at once."""
 _ATTEMPTS: Final = 8
