@@ -1,4 +1,4 @@
-"""What refinement must not make worse: the depth renders, whose codes it does not fit."""
+"""What refinement must not make worse: how well the mesh gives the depth renders back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Agreement:
 
     depth_iou: overlap of the silhouettes, the mean of the views; worst_depth_iou: of the worst one. outside: share of
     the renders' pixels where the mesh is not, or at a depth that the code does not allow. depth_error: the views' mean
-    of the median distance to the delivered depth, over the mesh's diagonal.
+    of the median distance to the delivered depth where both are, over the mesh's diagonal; 1 if nowhere.
     """
 
     depth_iou: float
@@ -127,5 +127,7 @@ def agreement(mesh: Mesh, renders: list[DepthRender]) -> Agreement:
         z = picture[render.mask]  # 0, nearer than any, where the mesh is not
         outside += int(np.count_nonzero((z < render.near[render.mask]) | (z > render.far[render.mask])))
         pixels += len(z)
-        errors.append(depth_error(picture, render.depth, diagonal))
-    return Agreement(float(np.mean(overlaps)), min(overlaps), outside / max(pixels, 1), float(np.mean(errors)))
+        if (shown & (render.depth > 0)).any():
+            errors.append(depth_error(picture, render.depth, diagonal))
+    error = float(np.mean(errors)) if errors else 1.0
+    return Agreement(float(np.mean(overlaps)), min(overlaps), outside / max(pixels, 1), error)

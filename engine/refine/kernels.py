@@ -39,30 +39,40 @@ def add_depth(
     barycentric: Array,
     drawn: Array,
     depth: Array,
-    facing: Array,
+    upright: Array,
     share: Array,
+    camera_from_world: Array,
     lens: Array,
     precise_px: float,
+    most_px: float,
     sums: Array,
 ) -> None:
     """Add to sums [F, 9] what each face's pixels ask of its corners: see `engine.refine.depth`.
 
     sums: the products of the corners 00, 11, 22, 01, 02, 12, then the right-hand side of 0, 1, 2. face_index,
-    barycentric, drawn: a picture, see `Fragments`. depth: [H, W] float32 delivered, 0 = none. facing: [F, 3] the faces'
-    normals in the camera's frame. share: [F, 3] how far a corner's offset moves it along the face's normal. lens: fx,
-    fy, cx, cy in pixels.
+    barycentric, drawn: a picture, see `Fragments`. depth: [H, W] float32 delivered, 0 = none. upright: [F, 3] the
+    faces' normals. share: [F, 3] how far a corner's offset moves it along the face's normal. camera_from_world: [3, 3]
+    the rotation. lens: fx, fy, cx, cy in pixels. precise_px: residuals up to it count by their square. most_px: those
+    beyond do not count.
     """
+    R = camera_from_world
     for y in range(face_index.shape[0]):
         for x in range(face_index.shape[1]):
             f = face_index[y, x]
-            if f < 0 or depth[y, x] <= 0:
+            if f < 0 or not 0 < depth[y, x] < np.inf:
                 continue
             u, v = (x + 0.5 - lens[2]) / lens[0], (y + 0.5 - lens[3]) / lens[1]
-            slant = facing[f, 0] * u + facing[f, 1] * v + facing[f, 2]
+            slant = (
+                upright[f, 0] * (R[0, 0] * u + R[1, 0] * v + R[2, 0])
+                + upright[f, 1] * (R[0, 1] * u + R[1, 1] * v + R[2, 1])
+                + upright[f, 2] * (R[0, 2] * u + R[1, 2] * v + R[2, 2])
+            )
             if slant >= 0:  # seen from behind
                 continue
             residual = (drawn[y, x] - depth[y, x]) * slant
             off_px = abs(residual) * lens[0] / depth[y, x]
+            if off_px > most_px:
+                continue
             weight = -slant / np.sqrt(u * u + v * v + 1) / max(1.0, off_px / precise_px)
             b0, b1 = barycentric[y, x, 0], barycentric[y, x, 1]
             g0, g1, g2 = b0 * share[f, 0], b1 * share[f, 1], (1 - b0 - b1) * share[f, 2]

@@ -43,12 +43,16 @@ SETTLED: Final = 0.02
 WITH_CREASES: Final = 0.75
 """Of the time: so much may go by with creases that are given up later, so that the outlines alone get the rest."""
 RAISED: Final = 4.0
-"""The depth's say grows by the ratio by which a step's depth error is too large, to this power."""
-LEAST_RAISE, MOST_RAISE = 1.1, 10.0
+"""The depth's weight grows by the ratio by which a step's depth error is too large, to this power."""
+LEAST_RAISE: Final = 1.1
+MOST_RAISE: Final = 10.0
+MOST_DEPTH: Final = 1000 * DEPTH
+"""Weights above it are raised no more: what is seen at a flat angle alone would be led astray."""
 CONTRADICTED: Final = 1.1
 """Creases that by themselves make the depth error so many times larger: those that the depth renders bear, at once."""
 _ATTEMPTS: Final = 8
-_SMALLEST_SHARE: Final = 0.25
+"""Of a step, raised and halved ones together."""
+_LEAST_SHARE: Final = 0.25
 _TRIES: Final = 6
 
 
@@ -131,14 +135,14 @@ def refine_shape(
 
     held = _Held(targets, renders, before, steps, over(WITH_CREASES))
     found, creases, spent = None, 0.0, 0.2
-    for sharp, share in _with_creases(mesh, sharpest, renders, before):
-        found, creases = _fitted(sharp, held, _part(checkpoint, spent, spent + 0.3)), share
+    for sharp, share, now in _with_creases(mesh, sharpest, renders, before):
+        found, creases = _fitted(sharp, now, held, _part(checkpoint, spent, spent + 0.3)), share
         spent += 0.3
         if found is not None:
             break
     if found is None:
         held = replace(held, over=over(1.0))
-        found, creases = _fitted(mesh, held, _part(checkpoint, spent, 1.0)), 0.0
+        found, creases = _fitted(mesh, before, held, _part(checkpoint, spent, 1.0)), 0.0
     assert found is not None, "a start is no worse than itself"
     outline_px = (first_px, found.outline_px)
     return Refinement(
@@ -148,7 +152,7 @@ def refine_shape(
 
 def _with_creases(
     mesh: Mesh, sharpest: tuple[Mesh, float], renders: list[DepthRender], before: Agreement
-) -> Iterator[tuple[Mesh, float]]:
+) -> Iterator[tuple[Mesh, float, Agreement]]:
     """What `sharpened` made of it; then, if wanted, no creases but those that the depth renders bear.
 
     Not at once, but where they cost much of the depth: codes are coarse, and a crease that is right for views between
@@ -156,11 +160,12 @@ def _with_creases(
     """
     sharp, creases = sharpest
     if creases:
-        if agreement(sharp, renders).depth_error <= CONTRADICTED * before.depth_error:
-            yield sharpest
+        now = agreement(sharp, renders)
+        if now.depth_error <= CONTRADICTED * before.depth_error:
+            yield sharp, creases, now
         sharp, creases = spared(mesh, sharp, worsened(mesh, sharp, renders))
         if creases:
-            yield sharp, creases
+            yield sharp, creases, agreement(sharp, renders)
 
 
 def _part(checkpoint: Checkpoint, begin: float, end: float) -> Checkpoint:
@@ -195,24 +200,23 @@ class _Step(NamedTuple):
     depth_weight: float
 
 
-def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
-    """The start, its outlines brought to the views'; None where what comes of it is worse than `held.before`."""
+def _fitted(start: Mesh, now: Agreement, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
+    """The start, its outlines brought to the views'; None where what comes of it is worse than `held.before`.
+
+    now: how well the start gives the depth renders back.
+    """
     targets, renders = held.targets, held.renders
     focal_px = max((float(target.camera.K[0, 0]) for target in targets), default=1.0)
     normals, bending = start.vertex_normals(), laplacian(start)
     bending = (bending.T @ bending).tocsr()
-    last = _Step(np.zeros(len(start.vertices)), start, agreement(start, renders), DEPTH)
+    last = _Step(np.zeros(len(start.vertices)), start, now, DEPTH)
     pulls = pulls_of(start, normals, targets)
     last_px = mean_residual_px(pulls)
     taken, stopped = 0, "all steps taken"
     for step in range(held.steps):
-        checkpoint(step / held.steps)
-        if held.over():
-            stopped = "the time was over"
-            break
         asked = depth_pull(last.mesh, normals, renders)
         fit = partial(fit_offset, pulls, asked, last.offset, bending, focal_px)
-        found = _step(start, normals, last, fit, held)
+        found = _step(start, normals, last, fit, held, partial(checkpoint, step / held.steps))
         if isinstance(found, str):
             stopped = found
             break
@@ -230,32 +234,45 @@ def _fitted(start: Mesh, held: _Held, checkpoint: Checkpoint) -> _Fitted | None:
     return _Fitted(last.mesh, taken, last_px, last.after, stopped) if last.after.no_worse_than(held.before) else None
 
 
-def _step(start: Mesh, normals: Float, last: _Step, fit: Callable[[float], Float], held: _Held) -> _Step | str:
+def _step(
+    start: Mesh,
+    normals: Float,
+    last: _Step,
+    fit: Callable[[float], Float],
+    held: _Held,
+    checkpoint: Callable[[], None],
+) -> _Step | str:
     """The next step, or why there is none. fit: the offset that is wanted, by the weight of the depth.
 
-    Where it makes the depth error worse, the depth gets more weight; where it makes something else worse, or tears the
-    mesh, it is halved.
+    Where it makes the depth error worse, the depth gets more weight for as long as that helps; where that does not, or
+    something else gets worse, or the mesh is torn, the step is halved. What was halved stays so.
     """
-    weight, share, before = last.depth_weight, 1.0, held.before
-    wanted = fit(weight) - last.offset
+    weight, fitted, share, error, wanted = last.depth_weight, 0.0, 1.0, np.inf, None
     for _ in range(_ATTEMPTS):
-        if not np.isfinite(wanted).all():
-            return "a step was not a number"
+        checkpoint()
+        if held.over():
+            return "the time was over"
+        if weight != fitted:
+            found = fit(weight) - last.offset
+            if np.isfinite(found).all():
+                wanted, fitted = found, weight
+            elif wanted is None:
+                return "a step was not a number"
+            else:  # too much weight to be solved
+                weight, share, error = fitted, share / 2, 0.0
+        if wanted is None or share < _LEAST_SHARE:
+            break
         offset = _untangled(start, normals, last.offset, last.offset + share * wanted)
         mesh = start if offset is None else displaced(start, normals, offset)
-        whole = offset is not None and not defects(mesh)
-        after = agreement(mesh, held.renders) if whole else None
-        if offset is not None and after is not None and after.no_worse_than(before):
+        after = None if offset is None or defects(mesh) else agreement(mesh, held.renders)
+        if offset is not None and after is not None and after.no_worse_than(held.before):
             return _Step(offset, mesh, after, weight)
-        if after is not None and after.depth_error > before.depth_error:
-            ratio = after.depth_error / max(before.depth_error, 1e-12)
-            weight *= min(max(ratio**RAISED, LEAST_RAISE), MOST_RAISE)
-            wanted = fit(weight) - last.offset
+        if after is not None and held.before.depth_error < after.depth_error < error and weight < MOST_DEPTH:
+            ratio = after.depth_error / max(held.before.depth_error, 1e-12)
+            error, weight = after.depth_error, weight * min(max(ratio**RAISED, LEAST_RAISE), MOST_RAISE)
         else:
-            share /= 2
-            if share < _SMALLEST_SHARE:
-                break
-    return "a step would have made the depth worse"
+            error, share = np.inf, share / 2
+    return "a step would have made the depth worse, or torn the mesh"
 
 
 def outlines_of_views(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from config.bundle_layout import VIEW_NAMES
 from engine.mesh import Mesh
 from engine.refine import depth
 from engine.refine.depth import depth_pull
-from engine.refine.guard import DepthRender
+from engine.refine.guard import DepthRender, agreement
 from engine.refine.shape import displaced, fit_offset, laplacian
 from engine.render import render_depth
 from tests.texture.conftest import view_camera
@@ -78,29 +80,62 @@ def test_the_system_says_how_a_displacement_changes_what_is_asked(monkeypatch: p
     assert np.linalg.norm(change - expected) < 0.01 * np.linalg.norm(expected)
 
 
-def test_the_system_is_that_of_the_pixels() -> None:
-    """One face, square to the front camera and a hundredth too near: the sums by hand."""
+def triangle(*, behind: bool = False) -> tuple[Mesh, DepthRender, NDArray[np.float64]]:
+    """A scalene one, tilted, off the axis, a hundredth of its depth too near; and directions for its corners."""
     camera = view_camera("front", SIZE)
-    backwards = camera.camera_from_world[2, :3]
-    at = camera.position + 0.5 * backwards
-    right, up = camera.camera_from_world[0, :3], -camera.camera_from_world[1, :3]
-    vertices = np.array([at, at + 0.1 * right, at + 0.1 * up])
-    mesh = Mesh(vertices, np.array([[0, 1, 2]], np.int32))
+    R = camera.camera_from_world[:3, :3]
+    vertices = camera.position + np.array([[-0.02, 0.05, 0.5], [0.12, 0.01, 0.56], [0.03, -0.09, 0.47]]) @ R
+    upright = np.cross(vertices[1] - vertices[0], vertices[2] - vertices[0])
+    turned = bool(upright @ (vertices[0] - camera.position) > 0) != behind
+    mesh = Mesh(vertices, np.array([[0, 2, 1] if turned else [0, 1, 2]], np.int32))
     z = render_depth(mesh, camera)
-    delivered = np.where(z > 0, np.float32(0.51), np.float32(0))
+    delivered = np.where(z > 0, z * np.float32(1.01), np.float32(0))
     render = DepthRender(camera, z > 0, np.zeros_like(z), np.full_like(z, 9), delivered)
-    towards = np.tile(-backwards, (3, 1))
-    asked = depth_pull(mesh, towards, [render])
-    rows, columns = np.nonzero(z)
-    K = camera.K
-    u, v = (columns + 0.5 - K[0, 2]) / K[0, 0], (rows + 0.5 - K[1, 2]) / K[1, 1]
-    cosine = 1 / np.sqrt(u**2 + v**2 + 1)
-    residual = 0.01  # in front of where it should be, along its normal
-    weight = cosine / (residual / 0.51 * K[0, 0] / depth.PRECISE_PX)
-    b = np.stack([1 - (u + -v) * 0.5 / 0.1, u * 0.5 / 0.1, -v * 0.5 / 0.1], 1)
-    sums = (b[:, :, None] * b[:, None, :] * weight[:, None, None]).sum(0) * 3 / len(rows)
-    np.testing.assert_allclose(asked.system.toarray(), sums, rtol=1e-3, atol=1e-6 * sums.max())
-    np.testing.assert_allclose(asked.right, -residual * (b * weight[:, None]).sum(0) * 3 / len(rows), rtol=1e-3)
+    return mesh, render, np.array([[0.6, 0, -0.8], [0, 0.28, -0.96], [-0.48, 0.6, -0.64]]) @ R
+
+
+@pytest.mark.parametrize("first_column", [0, SIZE // 2 + 10], ids=["all of it", "with a hole"])
+def test_the_system_is_that_of_the_pixels(first_column: int) -> None:
+    """The sums by hand, from rays, planes and dense arrays."""
+    mesh, render, directions = triangle()
+    render.depth[:, :first_column] = 0
+    camera, K, R = render.camera, render.camera.K, render.camera.camera_from_world[:3, :3]
+    rows, columns = np.nonzero(render.depth)
+    z = render.depth[rows, columns]
+    rays = np.stack([(columns + 0.5 - K[0, 2]) / K[0, 0], (rows + 0.5 - K[1, 2]) / K[1, 1], np.ones(len(rows))], 1)
+    corners, normal = (mesh.vertices - camera.position) @ R.T, R @ mesh.face_normals()[0]
+    points = rays * ((corners[0] @ normal) / (rays @ normal))[:, None]
+    weights = np.linalg.solve(corners.T, points.T).T  # the plane misses the camera, so that these add up to 1
+    change = weights * (directions @ mesh.face_normals()[0])
+    residual = (points - rays * z[:, None]) @ normal
+    counts = -(rays @ normal) / np.linalg.norm(rays, axis=1)
+    counts /= np.maximum(1, np.abs(residual) / z * K[0, 0] / depth.PRECISE_PX) * len(rows) / 3
+    asked = depth_pull(mesh, directions, [render])
+    system = (change[:, :, None] * change[:, None] * counts[:, None, None]).sum(0)
+    right = -(change * (counts * residual)[:, None]).sum(0)
+    np.testing.assert_allclose(asked.system.toarray(), system, rtol=1e-3, atol=1e-6 * np.abs(system).max())
+    np.testing.assert_allclose(asked.right, right, rtol=1e-3, atol=1e-6 * np.abs(right).max())
+
+
+def test_a_face_that_is_seen_from_behind_is_asked_for_nothing() -> None:
+    mesh, render, directions = triangle(behind=True)
+    assert render.mask.any()
+    asked = depth_pull(mesh, directions, [render])
+    assert not asked.right.any()
+    assert not asked.system.toarray().any()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 0.2], ids=["no number", "infinite", "another surface"])
+def test_a_pixel_that_makes_no_sense_does_not_count(broken: float) -> None:
+    mesh, render, directions = triangle()
+    rows, columns = np.nonzero(render.depth)
+    at = rows[len(rows) // 2], columns[len(rows) // 2]
+    asked = []
+    for value in (0.0, broken):
+        render.depth[at] = value
+        asked.append(depth_pull(mesh, directions, [render]))
+    assert np.isfinite(asked[1].right).all()
+    np.testing.assert_allclose(asked[1].right, asked[0].right, rtol=0.001)
 
 
 def test_it_is_symmetric_and_never_negative() -> None:
@@ -135,3 +170,14 @@ def test_what_no_view_shows_is_asked_for_nothing() -> None:
     assert (asked.right[:count] != 0).mean() > 0.9
     empty = [DepthRender(r.camera, r.mask & False, r.near, r.far, 0 * r.depth) for r in renders_of(outer)]
     assert not depth_pull(outer, outer.vertex_normals(), empty).right.any()
+
+
+def test_the_guards_depth_error_is_the_mean_of_the_views_over_the_diagonal() -> None:
+    renders = renders_of(ball())
+    away = replace(renders[0], depth=renders[0].depth + np.float32(0.05) * renders[0].mask)
+    unseen = replace(renders[1], depth=0 * renders[1].depth)
+    diagonal = 2 * 3**0.5 * RADIUS
+    assert agreement(ball(), renders).depth_error == 0
+    assert agreement(ball(), [away, *renders[1:]]).depth_error == pytest.approx(0.05 / 6 / diagonal, rel=0.01)
+    assert agreement(ball(), [away, unseen]).depth_error == pytest.approx(0.05 / diagonal, rel=0.01)
+    assert agreement(ball(), [unseen]).depth_error == 1

@@ -19,6 +19,7 @@ from engine.bundle import Bundle
 from engine.calibrate.result import Calibration, DepthCoding
 from engine.camera import Registration
 from engine.mesh import Mesh
+from engine.progress import Checkpoint
 from engine.refine import Refinement, refine_shape, shape, stage
 from engine.refine.depth import DepthPull
 from engine.refine.guard import Agreement, DepthRender, agreement, depth_renders, worsened
@@ -353,7 +354,7 @@ def test_creases_that_cost_much_of_the_depth_are_spared_at_once(
     start, renders = ball(0.999 * RADIUS), renders_of(seen)
     sharpest = creases(start)
     found = stage._with_creases(start, sharpest, renders, agreement(start, renders))
-    assert any(mesh is sharpest[0] for mesh, _ in found) is tried
+    assert any(mesh is sharpest[0] for mesh, *_ in found) is tried
 
 
 @pytest.mark.parametrize("creases", [swollen, bumped])
@@ -375,10 +376,10 @@ def test_creases_that_are_given_up_leave_time_for_the_outlines(
     small, now_s, over = ball(0.99 * RADIUS), [0.0], list[bool]()
     fitted = stage._fitted
 
-    def watched(start: Mesh, held: stage._Held, checkpoint: Callable[[float], None]) -> stage._Fitted | None:
+    def watched(start: Mesh, now: Agreement, held: stage._Held, checkpoint: Checkpoint) -> stage._Fitted | None:
         now_s[0] = 8.0
         over.append(held.over())
-        return fitted(start, held, checkpoint)
+        return fitted(start, now, held, checkpoint)
 
     monkeypatch.setattr(stage, "sharpened", bumped)
     monkeypatch.setattr(stage, "_fitted", watched)
@@ -398,14 +399,76 @@ def test_a_step_that_tears_the_mesh_is_not_taken(
     assert found.steps == 0
 
 
+@pytest.mark.parametrize("times", [2.2, 3, 6])
 def test_a_step_that_goes_too_far_is_halved(
-    seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
+    times: float, seen: tuple[Bundle, Segmentation, Calibration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "fit_offset", lambda *given: 6 * fit_offset(*given))
-    monkeypatch.setattr(stage, "DEPTH", 1e-9)
-    found = refine(seen, ball(0.99 * RADIUS), steps=1, depth=delivered(ball(1.1 * RADIUS)))  # only outlines object
+    """Whatever weight the depth is given."""
+    monkeypatch.setattr(stage, "fit_offset", lambda *given: times * fit_offset(*given))
+    found = refine(seen, ball(0.99 * RADIUS), steps=1)
     assert found.steps == 1
     assert found.after.depth_iou > found.before.depth_iou
+    assert found.after.depth_error < found.before.depth_error
+
+
+GOOD, FLAT, CUT = Agreement(0.9, 0.9, 0.1, 0.01), Agreement(0.9, 0.9, 0.1, 0.011), Agreement(0.8, 0.8, 0.1, 0.01)
+FLATTER = Agreement(0.9, 0.9, 0.1, 0.012)
+
+
+@pytest.mark.parametrize(
+    ("tried", "shares", "weights"),
+    [
+        ([GOOD], [1], [1.0]),
+        ([FLAT, GOOD], [1, 1], [1.0, 1.1**4]),
+        ([FLATTER, FLAT, GOOD], [1, 1, 1], [1.0, 1.2**4, 1.32**4]),
+        ([FLAT, FLAT, GOOD], [1, 1, 0.5], [1.0, 1.1**4]),  # more weight did not help
+        ([FLAT, FLATTER, GOOD], [1, 1, 0.5], [1.0, 1.1**4]),
+        ([CUT, GOOD], [1, 0.5], [1.0]),
+        ([CUT, FLAT, GOOD], [1, 0.5, 0.5], [1.0, 1.1**4]),  # what is halved stays so
+        ([CUT, CUT, GOOD], [1, 0.5, 0.25], [1.0]),
+        ([CUT, CUT, CUT], [1, 0.5, 0.25], [1.0]),
+        ([CUT, FLATTER, FLAT, CUT, FLATTER, FLAT, FLAT], [1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25], None),
+    ],
+)
+def test_a_step_is_raised_and_halved_as_it_should(
+    tried: list[Agreement], shares: list[float], weights: list[float] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, step = ball(RADIUS), 1e-3 * RADIUS
+    normals, nothing = start.vertex_normals(), np.zeros(len(start.vertices))
+    answers, asked, seen_shares, told = iter(tried), list[float](), list[float](), list[int]()
+
+    def agree(mesh: Mesh, renders: list[DepthRender]) -> Agreement:
+        seen_shares.append(float((radii(mesh) - RADIUS).mean() / step))
+        return next(answers)
+
+    def fit(weight: float) -> NDArray[np.float64]:
+        asked.append(weight)
+        return np.full(len(nothing), step)
+
+    monkeypatch.setattr(stage, "agreement", agree)
+    held = stage._Held([], [], GOOD, 1, lambda: False)
+    last = stage._Step(nothing, start, GOOD, 1.0)
+    found = stage._step(start, normals, last, fit, held, lambda: told.append(1))
+    assert isinstance(found, str) is (tried[-1] is not GOOD)
+    assert seen_shares == pytest.approx(shares, rel=1e-3)
+    assert len(told) >= len(tried), "so that it can be cancelled"
+    if weights is not None:
+        assert asked == pytest.approx(weights)
+
+
+def test_a_weight_that_can_not_be_solved_leaves_the_step_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = ball(RADIUS)
+    nothing, answers = np.zeros(len(start.vertices)), iter([FLAT, GOOD])
+    monkeypatch.setattr(stage, "agreement", lambda mesh, renders: next(answers))
+    last = stage._Step(nothing, start, GOOD, 1.0)
+    fits = {1.0: np.full(len(nothing), 1e-3 * RADIUS)}
+    held = stage._Held([], [], GOOD, 1, lambda: False)
+    give = (start, start.vertex_normals(), last, lambda weight: fits.get(weight, np.nan * nothing), held)
+    found = stage._step(*give, lambda: None)
+    assert isinstance(found, stage._Step)
+    assert (found.depth_weight, float(found.offset.mean())) == (1.0, pytest.approx(0.5e-3 * RADIUS))
+    over = replace(held, over=lambda: True)
+    assert stage._step(*give[:-1], over, lambda: None) == "the time was over"
 
 
 def test_a_step_away_from_the_outlines_is_not_taken(
@@ -478,8 +541,9 @@ def test_a_system_that_is_not_a_number_has_no_solution() -> None:
     bending = laplacian(mesh)
     pull = Pull(np.array([3]), np.array([np.nan]), np.array([800.0]))
     nothing = np.zeros(len(mesh.vertices))
-    offset = fit_offset([pull], nothing_asked(len(nothing)), nothing, (bending.T @ bending).tocsr(), 800.0, 1.0)
-    assert np.isnan(offset).all()
+    bending = (bending.T @ bending).tocsr()
+    assert np.isnan(fit_offset([pull], nothing_asked(len(nothing)), nothing, bending, 800.0, 1.0)).all()
+    assert np.isnan(shape._solution(bending, np.where(nothing == 0, np.inf, 0.0))).all()
 
 
 def test_what_a_change_makes_worse_is_told_to_the_vertices_there(
