@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 # Measured shares of a standard job's time, for the progress bar alone: about seconds, on two cores.
 _SHARES = {
     "bundle": 0.5, "segment": 1.7, "calibrate": 2.4, "fuse": 1.2, "surface": 1.3, "register": 0.6,
-    "refine": 1.9, "texture": 4.4, "materials": 7.0, "export": 0.9, "quality": 4.2, "preview": 0.3,
+    "refine": 2.9, "texture": 4.4, "materials": 7.0, "export": 0.9, "quality": 4.2, "preview": 0.3,
     "report": 0.3,
 }  # fmt: skip
 _SCANNED = ("bundle", "segment", "calibrate", "fuse")
