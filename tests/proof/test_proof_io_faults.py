@@ -113,6 +113,7 @@ class Sweep:
         assert not self.failures, "\n".join(self.failures)
 
 
+@pytest.mark.ci
 def test_one_call_in_many_fails_once() -> None:
     sweep = Sweep("faults_quick", Budget("faults_quick", 20))
     sweep.go("folder", ERRORS, 223, 11)

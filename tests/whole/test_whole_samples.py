@@ -160,6 +160,7 @@ def test_a_fault_of_the_engine_is_reported_as_one(small: Path, tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.ci
 def test_a_result_below_the_threshold_is_complete_and_says_so(small: Path, tmp_path: Path) -> None:
     options = JobOptions.model_validate({"quality": "draft", "thresholds": {"warning_psnr": 90, "normal_psnr": 95}})
     result = reconstruct(small, tmp_path / "out", options)
