@@ -28,11 +28,11 @@ CODES = 255
 RADIUS = 0.17
 
 
-def ball(radius: float) -> Mesh:
+def ball(radius: float, subdivisions: int = 4) -> Mesh:
     """A closed ball about the middle of the world."""
     from trimesh.creation import icosphere
 
-    made = icosphere(subdivisions=4, radius=radius)
+    made = icosphere(subdivisions=subdivisions, radius=radius)
     return Mesh(np.asarray(made.vertices, np.float64), np.asarray(made.faces, np.int32))
 
 

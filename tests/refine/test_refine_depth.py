@@ -16,18 +16,16 @@ from engine.refine.depth import depth_pull
 from engine.refine.guard import DepthRender, agreement
 from engine.refine.shape import displaced, fit_offset, laplacian
 from engine.render import render_depth
+from tests.refine import shape_scenes
+from tests.refine.shape_scenes import RADIUS, radii
 from tests.texture.conftest import view_camera
 
 SIZE = 256
-RADIUS = 0.17
 PIXEL = 1 / view_camera("front", SIZE).K[0, 0]
 
 
 def ball(radius: float = RADIUS) -> Mesh:
-    from trimesh.creation import icosphere
-
-    made = icosphere(subdivisions=3, radius=radius)
-    return Mesh(np.asarray(made.vertices, np.float64), np.asarray(made.faces, np.int32))
+    return shape_scenes.ball(radius, subdivisions=3)
 
 
 def renders_of(mesh: Mesh) -> list[DepthRender]:
@@ -49,10 +47,6 @@ def fitted(mesh: Mesh, renders: list[DepthRender], rounds: int = 4) -> Mesh:
         offset = fit_offset([], asked, offset, (bending.T @ bending).tocsr(), 1.0, 1e4)
         moved = displaced(mesh, normals, offset)
     return moved
-
-
-def radii(mesh: Mesh) -> NDArray[np.float64]:
-    return np.linalg.norm(mesh.vertices, axis=1)
 
 
 @pytest.mark.parametrize("scale", [0.99, 1.01])
